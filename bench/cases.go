@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/pando-agents/pando/bench/load"
+)
+
+// benchCase is one thing that is measured.
+type benchCase struct {
+	name string
+	unit string
+	// mustRatio and must are the budgets of Pando: at most this share of the
+	// floor's figure, and at most this figure. 0 means none.
+	mustRatio, must float64
+	// fresh starts the server anew for each measurement.
+	fresh   bool
+	measure func(context.Context, *server, plan) (figure, error)
+}
+
+// figure is one measurement. Value is what servers are compared by; less is
+// better.
+type figure struct {
+	Value  float64 `json:"value"`
+	Report any     `json:"report"`
+}
+
+// plan says how long to measure.
+type plan struct {
+	rounds, idleRounds int
+	warmup, window     time.Duration
+	idleChannels       int
+	heartbeat          time.Duration
+	beats              int
+	all                bool // and not only the cases with a budget
+}
+
+// A quick run takes less than a minute for two servers, a full one less than
+// ten for three.
+func quickPlan() plan {
+	return plan{
+		rounds: 3, warmup: 300 * time.Millisecond, window: 1200 * time.Millisecond,
+		idleRounds: 1, idleChannels: 9000, heartbeat: 3 * time.Second, beats: 2,
+	}
+}
+
+func fullPlan() plan {
+	return plan{
+		rounds: 5, warmup: time.Second, window: 3 * time.Second,
+		idleRounds: 2, idleChannels: 9000, heartbeat: 5 * time.Second, beats: 3, all: true,
+	}
+}
+
+const (
+	perRequest = "µs CPU/request"
+	perOpening = "µs CPU/opening"
+	perChannel = "KiB/channel"
+)
+
+func (p plan) cases() []benchCase {
+	all := []benchCase{
+		steadyCase(1, 1, 128, 0),
+		steadyCase(64, 1, 128, 0.9),
+		steadyCase(64, 16, 128, 0.5),
+		steadyCase(1, 1, 4096, 0),
+		steadyCase(64, 1, 4096, 0.4),
+		steadyCase(64, 16, 4096, 0),
+		{name: "open and close", unit: perOpening, measure: measureOpen},
+		{name: fmt.Sprintf("idle, %d channels", p.idleChannels), unit: perChannel, must: 11, fresh: true, measure: measureIdle},
+	}
+	var chosen []benchCase
+	for _, c := range all {
+		if p.all || c.mustRatio > 0 || c.must > 0 {
+			chosen = append(chosen, c)
+		}
+	}
+	return chosen
+}
+
+func steadyCase(channels, inFlight, payload int, must float64) benchCase {
+	return benchCase{
+		name:      fmt.Sprintf("%d × %d, %d B", channels, inFlight, payload),
+		unit:      perRequest,
+		mustRatio: must,
+		measure: func(ctx context.Context, s *server, p plan) (figure, error) {
+			var r load.Report
+			err := s.runLoad(ctx, &r, "load",
+				"--channels", strconv.Itoa(channels), "--in-flight", strconv.Itoa(inFlight), "--payload", strconv.Itoa(payload),
+				"--warmup", p.warmup.String(), "--window", p.window.String())
+			return figure{r.ServerCPU, r}, err
+		},
+	}
+}
+
+func measureOpen(ctx context.Context, s *server, p plan) (figure, error) {
+	var r load.Report
+	err := s.runLoad(ctx, &r, "open", "--concurrency", "16", "--warmup", p.warmup.String(), "--window", p.window.String())
+	return figure{r.ServerCPU, r}, err
+}
+
+func measureIdle(ctx context.Context, s *server, p plan) (figure, error) {
+	var r load.IdleReport
+	err := s.runLoad(ctx, &r, "idle", "--channels", strconv.Itoa(p.idleChannels),
+		"--heartbeat", p.heartbeat.String(), "--rounds", strconv.Itoa(p.beats))
+	return figure{r.PerChannel / 1024, r}, err
+}

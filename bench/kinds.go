@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+
+	"github.com/pando-agents/pando/bench/floor"
+)
+
+// kind is a kind of server that can be measured. Either serve or command is
+// set. A new kind needs one file with its function and one line in kinds.
+type kind struct {
+	name string
+	// serve runs the server in this program, which is started for it with the
+	// command serve-NAME. It listens on addr (host:port, port 0 for any), calls
+	// ready once, and returns when ctx is done.
+	serve func(ctx context.Context, addr string, ready func(readiness) error) error
+	// command starts a server that is another program. It must write a
+	// readiness as one line of JSON to its standard output.
+	command func() (*exec.Cmd, error)
+}
+
+// readiness is what a server says about itself once it listens.
+type readiness struct {
+	// URL is where channels are opened. Port may stand for it: then it is
+	// ws://127.0.0.1:PORT/ws.
+	URL  string `json:"url,omitempty"`
+	Port int    `json:"port,omitempty"`
+	// Token is the bearer token for all channels. TokenFile names a file with
+	// one per line instead. Neither: the server takes any.
+	Token     string `json:"token,omitempty"`
+	TokenFile string `json:"token_file,omitempty"`
+}
+
+// kinds is the table of servers. The first is what the others are compared with.
+func kinds() []kind {
+	return []kind{
+		{name: "floor", serve: serveFloor},
+		{name: "python", command: pythonServer},
+	}
+}
+
+// serveCommand is the command serve-NAME.
+func (k kind) serveCommand(ctx context.Context, args []string, stdout io.Writer) error {
+	set := flag.NewFlagSet("serve-"+k.name, flag.ContinueOnError)
+	addr := set.String("addr", "127.0.0.1:0", "`host:port` to listen on")
+	if err := set.Parse(args); err != nil {
+		return err
+	}
+	return k.serve(ctx, *addr, func(r readiness) error { return json.NewEncoder(stdout).Encode(r) })
+}
+
+func serveFloor(ctx context.Context, addr string, ready func(readiness) error) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	if err := ready(readiness{URL: "ws://" + ln.Addr().String() + "/ws"}); err != nil {
+		return err
+	}
+	return floor.Serve(ctx, ln)
+}
+
+// process makes the command that starts a server of this kind.
+func (k kind) process() (*exec.Cmd, error) {
+	if k.command != nil {
+		return k.command()
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return exec.Command(exe, "serve-"+k.name, "--addr", "127.0.0.1:0"), nil
+}
+
+// selectKinds returns the kinds that are named; none means all that are part
+// of this program.
+func selectKinds(names []string) ([]kind, error) {
+	var chosen []kind
+	all := kinds()
+	for _, k := range all {
+		if len(names) == 0 && k.serve != nil {
+			chosen = append(chosen, k)
+		}
+	}
+	for _, name := range names {
+		n := len(chosen)
+		for _, k := range all {
+			if k.name == name {
+				chosen = append(chosen, k)
+			}
+		}
+		if len(chosen) == n {
+			return nil, fmt.Errorf("no server is called %q", name)
+		}
+	}
+	return chosen, nil
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/pando-agents/pando/bench/floor"
+)
+
+// pythonServer is the unmodified Python SDK under FastAPI and uvicorn, in the
+// virtual environment that the interoperability tests use. It takes any token
+// and never asks its registry.
+func pythonServer() (*exec.Cmd, error) {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		return nil, err
+	}
+	python := filepath.Join(root, ".venv", "bin", "python")
+	if _, err := os.Stat(python); err != nil {
+		return nil, fmt.Errorf("no Python environment; make one with internal/pypeer/venv.sh: %w", err)
+	}
+	private, public, err := keyPair()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(python, filepath.Join(root, "internal", "pypeer", "py", "server.py"), "--port", "0")
+	cmd.Env = append(os.Environ(),
+		"AUTHED_REGISTRY_URL=https://localhost",
+		"AUTHED_AGENT_ID="+floor.ID,
+		"AUTHED_AGENT_SECRET=unused",
+		"AUTHED_PRIVATE_KEY="+private,
+		"AUTHED_PUBLIC_KEY="+public)
+	return cmd, nil
+}
+
+// keyPair makes the RSA key pair that the SDK wants to see before it starts.
+func keyPair() (private, public string, err error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return "", "", err
+	}
+	priv, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return "", "", err
+	}
+	pub, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return "", "", err
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: priv})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pub})), nil
+}
