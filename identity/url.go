@@ -58,6 +58,9 @@ func normalizeHost(authority, host string) (string, error) {
 		return "", fmt.Errorf("bad host in url")
 	}
 	if !strings.HasPrefix(authority, "[") {
+		if strings.Contains(host, ":") {
+			return "", fmt.Errorf("bad host in url")
+		}
 		return strings.ToLower(host), nil
 	}
 	ip, err := netip.ParseAddr(host)
