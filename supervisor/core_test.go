@@ -1,0 +1,250 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+)
+
+// TestScenarios runs testdata/*: each line is an event for the core, below it are the actions that it decides on.
+// Run with -rewrite to write what it does into the files, then read the difference.
+//
+//	new [failures=N] [within=D] [per-child] [together] [jitter=F] [initial=D] [max=D]
+//	    one static child per line: ID [process] [temporary|transient] [shutdown=D|kill|infinity] [start=D|infinity]
+//	boot, add ID ..., started ID [gen=N] [err=E], exited ID [gen=N] [err=E], nested ID, terminate ID, restart ID,
+//	forget ID, start-timer ID, stop-timer ID, restart-timer ID, shutdown [err=E], state
+//
+// t=D on any line moves the clock.
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		s := &scenario{}
+		datadriven.RunTest(t, path, s.run)
+	})
+}
+
+type scenario struct {
+	core  *core
+	known map[string]*child
+	now   time.Duration
+}
+
+func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
+	var id, fault string
+	if len(d.CmdArgs) > 0 && len(d.CmdArgs[0].Vals) == 0 {
+		id = d.CmdArgs[0].Key
+	}
+	var at string
+	if d.MaybeScanArgs(t, "t", &at) {
+		s.now = duration(t, at)
+	}
+	ev := event{at: s.now, id: id, c: s.known[id]}
+	if d.MaybeScanArgs(t, "err", &fault) {
+		ev.err = errors.New(fault)
+		if fault == "canceled" {
+			ev.err = context.Canceled
+		}
+	}
+	if ev.c != nil {
+		ev.gen = ev.c.gen
+		d.MaybeScanArgs(t, "gen", &ev.gen)
+	}
+	switch d.Cmd {
+	case "new":
+		s.create(t, d)
+		return ""
+	case "state":
+		return s.state()
+	case "boot":
+		ev.kind = evBoot
+	case "add":
+		ev.kind, ev.c, ev.w = evAdd, &child{spec: spec(t, argStrings(d.CmdArgs))}, waiterFor("add "+id)
+	case "started":
+		ev.kind = evStarted
+	case "exited":
+		ev.kind = evExited
+	case "nested":
+		ev.kind = evNested
+	case "terminate":
+		ev.kind, ev.w = evTerminate, waiterFor("terminate "+id)
+	case "restart":
+		ev.kind, ev.w = evRestart, waiterFor("restart "+id)
+	case "forget":
+		ev.kind = evForget
+	case "start-timer":
+		ev.kind, ev.timer = evTimer, timerStart
+	case "stop-timer":
+		ev.kind, ev.timer = evTimer, timerStop
+	case "restart-timer":
+		ev.kind, ev.timer = evTimer, timerRestart
+	case "shutdown":
+		ev.kind = evShutdown
+	default:
+		d.Fatalf(t, "unknown command %s", d.Cmd)
+	}
+	text := render(s.core.step(ev))
+	if ev.kind == evAdd && s.core.kids[id] == ev.c {
+		s.known[id] = ev.c
+	}
+	return text
+}
+
+func (s *scenario) create(t *testing.T, d *datadriven.TestData) {
+	jitter := 1.0
+	o := Options{BudgetPerChild: d.HasArg("per-child"), StopTogether: d.HasArg("together")}
+	d.MaybeScanArgs(t, "failures", &o.Budget.Failures)
+	d.MaybeScanArgs(t, "jitter", &jitter)
+	for name, field := range map[string]*time.Duration{
+		"within": &o.Budget.Within, "initial": &o.Backoff.Initial, "max": &o.Backoff.Max,
+	} {
+		var text string
+		if d.MaybeScanArgs(t, name, &text) {
+			*field = duration(t, text)
+		}
+	}
+	o.Rand = func() float64 { return jitter }
+	for line := range strings.Lines(d.Input) {
+		o.Children = append(o.Children, spec(t, strings.Fields(line)))
+	}
+	o = o.withDefaults()
+	s.core, s.now, s.known = newCore(&o), 0, map[string]*child{}
+	for id, c := range s.core.kids {
+		s.known[id] = c
+	}
+}
+
+func (s *scenario) state() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "supervisor %v\n", s.core.state)
+	for c := s.core.first; c != nil; c = c.next {
+		fmt.Fprintf(&b, "%s#%d %v, restarts %d\n", c.spec.ID, c.gen, c.state, c.restarts)
+	}
+	return b.String()
+}
+
+func argStrings(args []datadriven.CmdArg) []string {
+	var texts []string
+	for _, arg := range args {
+		texts = append(texts, arg.String())
+	}
+	return texts
+}
+
+func spec(t *testing.T, words []string) Spec {
+	sp := Spec{ID: words[0]}
+	for _, word := range words[1:] {
+		name, value, _ := strings.Cut(word, "=")
+		switch name {
+		case "process":
+			sp.Process = silent{}
+		case "temporary":
+			sp.Restart = Temporary
+		case "transient":
+			sp.Restart = Transient
+		case "shutdown":
+			sp.Shutdown = duration(t, value)
+		case "start":
+			sp.StartTimeout = duration(t, value)
+		case "t":
+		default:
+			t.Fatalf("unknown word %q", word)
+		}
+	}
+	if sp.Process == nil {
+		sp.Service = ServiceFunc(func(context.Context) error { return nil })
+	}
+	if err := sp.validate(); err != nil {
+		t.Fatal(err)
+	}
+	return sp
+}
+
+func duration(t *testing.T, text string) time.Duration {
+	switch text {
+	case "kill":
+		return Kill
+	case "infinity":
+		return Infinity
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// waiterFor returns a waiter whose reply channel already holds its name, for renderOne: the core never looks there.
+func waiterFor(name string) *waiter {
+	w := &waiter{reply: make(chan error, 1)}
+	w.reply <- errors.New(name)
+	return w
+}
+
+func render(actions []action) string {
+	var b strings.Builder
+	for _, act := range actions {
+		b.WriteString(renderOne(act))
+		if act.err != nil {
+			fmt.Fprintf(&b, ": %v", act.err)
+		}
+		b.WriteByte('\n')
+	}
+	if b.Len() == 0 {
+		return "nothing\n"
+	}
+	return b.String()
+}
+
+func renderOne(act action) string {
+	who := ""
+	if act.c != nil {
+		who = fmt.Sprintf("%s#%d", act.c.spec.ID, act.gen)
+	}
+	timers := map[timerKind]string{timerStart: "start", timerStop: "stop", timerRestart: "restart"}
+	switch act.kind {
+	case actStart:
+		return "start " + who
+	case actStop:
+		return "stop " + who
+	case actAbandon:
+		return "abandon " + who
+	case actArm:
+		return fmt.Sprintf("timer %s %s in %v", timers[act.timer], who, act.delay)
+	case actDisarm:
+		return "no timer " + who
+	case actNote:
+		text := fmt.Sprintf("event %s %v", who, act.note)
+		if act.note == Failed {
+			text += fmt.Sprintf(", back-off %v", act.delay)
+		}
+		return text
+	case actReply:
+		name := <-act.w.reply
+		if act.err == nil {
+			return fmt.Sprintf("answer (%v): ok", name)
+		}
+		return fmt.Sprintf("answer (%v)", name)
+	case actGiveUp:
+		return "give up " + who
+	case actReady:
+		return "ready"
+	case actDone:
+		return "done"
+	case actLateStart:
+		return "late start " + who
+	case actLateExit:
+		return "late exit " + who
+	}
+	return "unknown action"
+}
+
+type silent struct{}
+
+func (silent) Start(context.Context, Incarnation) error { return nil }
+func (silent) Stop(uint64, error)                       {}
+func (silent) Abandon(uint64)                           {}

@@ -1,0 +1,153 @@
+package supervisor
+
+import (
+	"fmt"
+	"runtime"
+)
+
+// The codes of [Error]. They are stable.
+const (
+	CodeNotRunning     = "not_running"
+	CodeRunning        = "already_running"
+	CodeInvalidSpec    = "invalid_spec"
+	CodeDuplicate      = "duplicate_id"
+	CodeNotFound       = "not_found"
+	CodeWouldDeadlock  = "would_deadlock"
+	CodeStartFailed    = "start_failed"
+	CodeStartTimeout   = "start_timeout"
+	CodeBudgetExceeded = "budget_exceeded"
+	CodeTerminated     = "terminated"
+	CodeRestarted      = "restarted"
+	CodeAbandoned      = "abandoned"
+	CodeEnded          = "ended"
+	CodeGoexit         = "goexit"
+)
+
+// Error is the error of this package. [errors.Is] matches it by its code with the Err variables.
+type Error struct {
+	// Code is one of the Code constants.
+	Code string
+	// Child is the id of the child concerned, if there is one.
+	Child string
+	// Err is the reason, if there is one.
+	Err error
+}
+
+// The errors of this package, for [errors.Is].
+var (
+	// ErrNotRunning: the supervisor is not being served, or is stopping.
+	ErrNotRunning error = &Error{Code: CodeNotRunning}
+	// ErrRunning: Serve was called while an earlier call has not returned.
+	ErrRunning error = &Error{Code: CodeRunning}
+	// ErrInvalidSpec: a [Spec] is not valid.
+	ErrInvalidSpec error = &Error{Code: CodeInvalidSpec}
+	// ErrDuplicate: there is a child with that id, perhaps one that is still stopping.
+	ErrDuplicate error = &Error{Code: CodeDuplicate}
+	// ErrNotFound: there is no child with that id, or it is being removed.
+	ErrNotFound error = &Error{Code: CodeNotFound}
+	// ErrWouldDeadlock: a child in its own start called StartChild, or a child asked for its own end.
+	ErrWouldDeadlock error = &Error{Code: CodeWouldDeadlock}
+	// ErrStartFailed: the start of a child returned an error, panicked or took too long.
+	ErrStartFailed error = &Error{Code: CodeStartFailed}
+	// ErrStartTimeout: the start took longer than [Spec.StartTimeout]. It comes inside an ErrStartFailed.
+	ErrStartTimeout error = &Error{Code: CodeStartTimeout}
+	// ErrBudgetExceeded: more failures than the [Budget] allows. The last failure is inside.
+	ErrBudgetExceeded error = &Error{Code: CodeBudgetExceeded}
+	// ErrTerminated: the child was stopped by Terminate, or because its supervisor stops.
+	ErrTerminated error = &Error{Code: CodeTerminated}
+	// ErrRestarted: the incarnation was stopped by Restart. Seen as a reason by the incarnation only.
+	ErrRestarted error = &Error{Code: CodeRestarted}
+	// ErrAbandoned: the child was removed, but what it was doing goes on: it did not stop in time.
+	ErrAbandoned error = &Error{Code: CodeAbandoned}
+	// ErrEnded: a Permanent child ended normally, or a child ended before it was ready.
+	ErrEnded error = &Error{Code: CodeEnded}
+	// ErrGoexit: the child called [runtime.Goexit].
+	ErrGoexit error = &Error{Code: CodeGoexit}
+)
+
+// Error says which child, what, and why.
+func (e *Error) Error() string {
+	text := e.text()
+	if e.Child != "" {
+		text = fmt.Sprintf("child %q: %s", e.Child, text)
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+func (e *Error) text() string {
+	switch e.Code {
+	case CodeNotRunning:
+		return "supervisor not running"
+	case CodeRunning:
+		return "supervisor already running"
+	case CodeInvalidSpec:
+		return "invalid child spec"
+	case CodeDuplicate:
+		return "id already in use"
+	case CodeNotFound:
+		return "no such child"
+	case CodeWouldDeadlock:
+		return "would wait for itself"
+	case CodeStartFailed:
+		return "start failed"
+	case CodeStartTimeout:
+		return "start timed out"
+	case CodeBudgetExceeded:
+		return "restart budget exceeded"
+	case CodeTerminated:
+		return "terminated"
+	case CodeRestarted:
+		return "restarted on request"
+	case CodeAbandoned:
+		return "did not stop in time and was abandoned"
+	case CodeEnded:
+		return "ended unasked"
+	case CodeGoexit:
+		return "called runtime.Goexit"
+	}
+	return e.Code
+}
+
+// Unwrap returns the reason.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether target is an *Error with the same code that names no other child.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code == e.Code && (t.Child == "" || t.Child == e.Child)
+}
+
+// invalid says what is wrong with a spec.
+type invalid string
+
+func (e invalid) Error() string { return string(e) }
+
+// PanicError is a recovered panic.
+type PanicError struct {
+	// Value is what panic was called with.
+	Value any
+	// Stack is the stack of the goroutine that panicked, cut at 16 KiB.
+	Stack []byte
+}
+
+const maxStack = 16 << 10
+
+// newPanicError must be called while the panic is being recovered: that is when the stack still shows its origin.
+func newPanicError(value any) *PanicError {
+	buf := make([]byte, maxStack)
+	n := runtime.Stack(buf, false)
+	// A copy, so that a short stack does not hold 16 KiB for as long as the failure is remembered.
+	return &PanicError{Value: value, Stack: append([]byte(nil), buf[:n]...)}
+}
+
+// Error is one line, without the stack.
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// Unwrap returns the value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}

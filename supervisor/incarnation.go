@@ -1,0 +1,186 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/pprof"
+	"sync"
+	"sync/atomic"
+)
+
+// running is what the runtime needs for an incarnation that has a context or a timer.
+type running struct {
+	cancel context.CancelCauseFunc
+	timer  func() bool // stops the timer
+	label  string      // finds its goroutines in a profile
+}
+
+// An incarnation is the goroutine side of one life of a child. For a Process it lives as long as the start.
+type incarnation struct {
+	s     *Supervisor
+	c     *child
+	gen   uint64
+	outer *incarnation // the incarnation that the supervisor itself is, in the supervisor above
+	up    atomic.Bool
+	once  sync.Once
+	ready <-chan struct{}
+}
+
+// incarnationContext carries the incarnation to what is called with it, so that a call which would wait for
+// itself can be told from others.
+type incarnationContext struct {
+	context.Context
+	inc *incarnation
+}
+
+type incarnationKey struct{}
+
+func (c *incarnationContext) Value(key any) any {
+	if key == (incarnationKey{}) {
+		return c.inc
+	}
+	return c.Context.Value(key)
+}
+
+func incarnationOf(ctx context.Context) *incarnation {
+	inc, _ := ctx.Value(incarnationKey{}).(*incarnation)
+	return inc
+}
+
+// launch starts the goroutine of an incarnation.
+func (s *Supervisor) launch(c *child, gen uint64) {
+	inc := &incarnation{s: s, c: c, gen: gen, outer: s.outer}
+	ctx, cancel := context.WithCancelCause(&incarnationContext{s.base, inc})
+	run := &running{cancel: cancel}
+	c.run = run
+	if c.spec.Process != nil {
+		go inc.startProcess(ctx, cancel)
+		return
+	}
+	run.label = fmt.Sprintf("%s/%s#%d %p", s.place.Load().path, c.spec.ID, gen, inc)
+	go inc.serve(pprof.WithLabels(ctx, pprof.Labels(goroutineLabel, run.label)), cancel)
+}
+
+// protect calls f, and done with what came of it, also when f panics or calls runtime.Goexit.
+func protect(f func() error, done func(error)) {
+	err := ErrGoexit
+	defer func() {
+		if value := recover(); value != nil {
+			err = newPanicError(value)
+		}
+		done(err)
+	}()
+	err = f()
+}
+
+func (inc *incarnation) startProcess(ctx context.Context, cancel context.CancelCauseFunc) {
+	s, c, gen := inc.s, inc.c, inc.gen
+	// The closure is all that a Process holds of the supervisor: it must not refer to inc.
+	exit := func(reason error) { s.post(event{kind: evExited, c: c, gen: gen, err: reason}) }
+	protect(func() error {
+		return c.spec.Process.Start(ctx, Incarnation{Generation: gen, Exit: exit})
+	}, func(err error) {
+		inc.up.Store(true)
+		cancel(nil)
+		s.post(event{kind: evStarted, c: c, gen: gen, err: err})
+	})
+}
+
+func (inc *incarnation) serve(ctx context.Context, cancel context.CancelCauseFunc) {
+	pprof.SetGoroutineLabels(ctx)
+	protect(func() error { return inc.run(ctx) }, func(err error) {
+		if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
+			err = nil
+		}
+		select {
+		case <-inc.ready: // it became ready and ended at once: the start has to be told first
+			inc.started()
+		default:
+		}
+		cancel(ErrEnded) // for what it has left running
+		inc.s.post(event{kind: evExited, c: inc.c, gen: inc.gen, err: err})
+	})
+}
+
+func (inc *incarnation) run(ctx context.Context) error {
+	service := inc.c.spec.Service
+	if service == nil {
+		if service = inc.c.spec.New(); service == nil {
+			return invalid("New returned no service")
+		}
+	}
+	if sub, ok := service.(snapshotter); ok {
+		inc.s.post(event{kind: evNested, c: inc.c, gen: inc.gen, sub: sub})
+	}
+	if r, ok := service.(interface{ Ready() <-chan struct{} }); ok {
+		inc.ready = r.Ready()
+		go inc.awaitReady(ctx, inc.ready)
+	} else {
+		inc.started()
+	}
+	return service.Serve(ctx)
+}
+
+func (inc *incarnation) awaitReady(ctx context.Context, ready <-chan struct{}) {
+	select {
+	case <-ready:
+		inc.started()
+	case <-ctx.Done():
+	}
+}
+
+// started may be called twice; whoever returns from it knows that the event is queued.
+func (inc *incarnation) started() {
+	inc.once.Do(func() {
+		inc.up.Store(true)
+		inc.s.post(event{kind: evStarted, c: inc.c, gen: inc.gen})
+	})
+}
+
+// stop asks the present incarnation of c to end.
+func (s *Supervisor) stop(c *child, gen uint64, reason error) {
+	if c.run != nil && c.run.cancel != nil {
+		c.run.cancel(reason)
+	}
+	if c.spec.Process != nil && c.up {
+		s.call(c, gen, "Stop", func() { c.spec.Process.Stop(gen, reason) })
+	}
+}
+
+// call calls a method of a Process that has no way to report a failure. One that panics has not done what it was
+// asked for: that shows when the deadline passes.
+func (s *Supervisor) call(c *child, gen uint64, method string, f func()) {
+	defer func() {
+		if value := recover(); value != nil {
+			err := newPanicError(value)
+			s.opts.Logger.Error("process method failed", "supervisor", s.place.Load().path, "actor", c.spec.ID,
+				"incarnation", gen, "method", method, "err", err, "stack", string(err.Stack))
+		}
+	}()
+	f()
+}
+
+// arm sets the one timer that a child has.
+func (s *Supervisor) arm(c *child, act action) {
+	if c.run == nil {
+		c.run = new(running)
+	}
+	gen, kind := act.gen, act.timer
+	c.run.timer = s.opts.AfterFunc(act.delay, func() {
+		s.post(event{kind: evTimer, timer: kind, c: c, gen: gen})
+	})
+}
+
+func (s *Supervisor) disarm(c *child) {
+	if c.run == nil {
+		return
+	}
+	if c.run.timer != nil {
+		c.run.timer()
+		c.run.timer = nil
+	}
+	if c.spec.Process != nil && c.up {
+		c.run = nil // an idle one is to cost no more than its record
+	}
+}

@@ -1,0 +1,201 @@
+package supervisor
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Supervisor starts its children, watches them and starts them again when they fail. It is itself a [Service]
+// with a Ready method, so that supervisors make trees. All methods may be called on any goroutine.
+type Supervisor struct {
+	opts  Options
+	epoch time.Time
+	place atomic.Pointer[place]
+	queue queue
+	subs  subscribers
+	lost  lostList
+
+	inquests inquests
+	givingUp callbacks
+
+	mu    sync.Mutex    // held while the core takes a step, and by those who look at it
+	core  *core         // nil while not being served
+	ready chan struct{} // replaced, and closed, by the goroutine of Serve only
+
+	// Set by Serve before the first event, and used by its goroutine only.
+	base  context.Context // what the contexts of children come from; never done
+	outer *incarnation
+}
+
+// place is where the supervisor is in the tree. It is kept after Serve, for the children that were abandoned.
+type place struct {
+	path   string
+	parent *Supervisor
+}
+
+// New returns a supervisor. It starts nothing: that is for [Supervisor.Serve], which also checks the child specs.
+func New(o Options) *Supervisor {
+	s := &Supervisor{opts: o.withDefaults(), ready: make(chan struct{})}
+	s.queue.wake = make(chan struct{}, 1)
+	s.epoch = s.opts.Now()
+	s.place.Store(&place{path: s.opts.Name})
+	return s
+}
+
+// Ready returns a channel that is closed when all of [Options.Children] are up. It is for one call of Serve, the
+// present one or else the next.
+func (s *Supervisor) Ready() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ready
+}
+
+// Serve starts the children in order and supervises them until ctx is done, then stops them in reverse order, each
+// with its own deadline, and returns nil. The context of each child has the values of ctx but is done only when
+// its own turn has come, with the cause of ctx.
+//
+// It stops all children and returns an error earlier if the first start of a child fails (ErrStartFailed) or the
+// budget is exceeded (ErrBudgetExceeded), with the child's reason wrapped. It returns ErrInvalidSpec or
+// ErrDuplicate before it has started anything if the options are not valid, and ErrRunning if it is running.
+//
+// After it has returned it may be called again. Children added by StartChild are gone then. Only goroutines of
+// abandoned children may be left, and the last call of OnGiveUp.
+func (s *Supervisor) Serve(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	stop := ctx.Done()
+	for {
+		select {
+		case <-s.queue.wake:
+		case <-stop:
+			stop = nil
+			s.post(event{kind: evShutdown, err: context.Cause(ctx)})
+		}
+		if done, err := s.work(); done {
+			s.finish()
+			return err
+		}
+	}
+}
+
+func (s *Supervisor) begin(ctx context.Context) error {
+	seen := make(map[string]bool, len(s.opts.Children))
+	for i := range s.opts.Children {
+		spec := &s.opts.Children[i]
+		if err := spec.validate(); err != nil {
+			return err
+		}
+		if seen[spec.ID] {
+			return &Error{Code: CodeDuplicate, Child: spec.ID}
+		}
+		seen[spec.ID] = true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.core != nil {
+		return ErrRunning
+	}
+	s.core = newCore(&s.opts)
+	s.base, s.outer = context.WithoutCancel(ctx), incarnationOf(ctx)
+	here := &place{path: s.opts.Name}
+	if s.outer != nil {
+		here.parent = s.outer.s
+		here.path = here.parent.place.Load().path + "/" + s.outer.c.spec.ID
+	}
+	s.place.Store(here)
+	s.queue.start(event{kind: evBoot})
+	return nil
+}
+
+// work takes all events that are queued. It reports whether the last child is gone, and what Serve then returns.
+func (s *Supervisor) work() (done bool, err error) {
+	events := s.queue.take()
+	for _, ev := range events {
+		if done {
+			s.refuse(ev)
+			continue
+		}
+		s.mu.Lock()
+		ev.at = s.opts.Now().Sub(s.epoch)
+		actions := s.core.step(ev)
+		s.mu.Unlock()
+		for _, act := range actions {
+			s.perform(act)
+			if act.kind == actDone {
+				done, err = true, act.err
+			}
+		}
+	}
+	s.queue.giveBack(events)
+	return done, err
+}
+
+func (s *Supervisor) perform(act action) {
+	c := act.c
+	switch act.kind {
+	case actStart:
+		s.launch(c, act.gen)
+	case actStop:
+		s.stop(c, act.gen, act.err)
+	case actAbandon:
+		s.abandon(c, act.gen, act.err)
+	case actArm:
+		s.arm(c, act)
+	case actDisarm:
+		s.disarm(c)
+	case actNote:
+		s.tell(Event{Kind: act.note, Child: c.spec.ID, Generation: act.gen, Reason: act.err, Delay: act.delay})
+	case actReply:
+		act.w.reply <- act.err
+	case actGiveUp:
+		if s.opts.OnGiveUp != nil {
+			s.givingUp.add(s, c.spec.ID, act.err)
+		}
+	case actReady:
+		close(s.ready)
+	case actLateStart:
+		s.lateStart(c, act.gen, act.err)
+	case actLateExit:
+		s.late(c, act.gen, act.err)
+	}
+}
+
+func (s *Supervisor) finish() {
+	for _, ev := range s.queue.close() {
+		s.refuse(ev)
+	}
+	s.inquests.done.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.core = nil
+	select {
+	case <-s.ready:
+		s.ready = make(chan struct{})
+	default:
+	}
+}
+
+// post queues an event. It never blocks.
+func (s *Supervisor) post(ev event) {
+	if !s.queue.put(ev) {
+		s.refuse(ev)
+	}
+}
+
+// refuse takes an event that comes when the supervisor is not being served.
+func (s *Supervisor) refuse(ev event) {
+	switch {
+	case ev.w != nil:
+		ev.w.reply <- ErrNotRunning
+	case ev.kind == evStarted:
+		s.lateStart(ev.c, ev.gen, ev.err)
+	case ev.kind == evExited:
+		s.late(ev.c, ev.gen, ev.err)
+	}
+}
