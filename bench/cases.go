@@ -33,24 +33,23 @@ type plan struct {
 	rounds, idleRounds int
 	warmup, window     time.Duration
 	idleChannels       int
-	heartbeat          time.Duration
-	beats              int
-	all                bool // and not only the cases with a budget
+	heartbeat          time.Duration // also how long idle channels are held
+	all                bool          // and not only the cases with a budget
 }
 
 // A quick run takes less than a minute for two servers, a full one less than
 // ten for three.
 func quickPlan() plan {
 	return plan{
-		rounds: 3, warmup: 300 * time.Millisecond, window: 1200 * time.Millisecond,
-		idleRounds: 1, idleChannels: 9000, heartbeat: 3 * time.Second, beats: 2,
+		rounds: 3, warmup: 300 * time.Millisecond, window: time.Second,
+		idleRounds: 1, idleChannels: 9000, heartbeat: 8 * time.Second,
 	}
 }
 
 func fullPlan() plan {
 	return plan{
-		rounds: 5, warmup: time.Second, window: 3 * time.Second,
-		idleRounds: 2, idleChannels: 9000, heartbeat: 5 * time.Second, beats: 3, all: true,
+		rounds: 5, warmup: 700 * time.Millisecond, window: 2 * time.Second,
+		idleRounds: 2, idleChannels: 9000, heartbeat: 30 * time.Second, all: true,
 	}
 }
 
@@ -90,20 +89,29 @@ func steadyCase(channels, inFlight, payload int, must float64) benchCase {
 			err := s.runLoad(ctx, &r, "load",
 				"--channels", strconv.Itoa(channels), "--in-flight", strconv.Itoa(inFlight), "--payload", strconv.Itoa(payload),
 				"--warmup", p.warmup.String(), "--window", p.window.String())
-			return figure{r.ServerCPU, r}, err
+			return newFigure(r.ServerCPU, r, err)
 		},
 	}
+}
+
+// newFigure refuses what cannot be compared: processor time is counted in
+// steps of 10 ms, so that a short window on a stalled machine may have none.
+func newFigure(value float64, report any, err error) (figure, error) {
+	if err == nil && value <= 0 {
+		err = fmt.Errorf("measured %v: the window is too short", value)
+	}
+	return figure{value, report}, err
 }
 
 func measureOpen(ctx context.Context, s *server, p plan) (figure, error) {
 	var r load.Report
 	err := s.runLoad(ctx, &r, "open", "--concurrency", "16", "--warmup", p.warmup.String(), "--window", p.window.String())
-	return figure{r.ServerCPU, r}, err
+	return newFigure(r.ServerCPU, r, err)
 }
 
 func measureIdle(ctx context.Context, s *server, p plan) (figure, error) {
 	var r load.IdleReport
 	err := s.runLoad(ctx, &r, "idle", "--channels", strconv.Itoa(p.idleChannels),
-		"--heartbeat", p.heartbeat.String(), "--rounds", strconv.Itoa(p.beats))
-	return figure{r.PerChannel / 1024, r}, err
+		"--heartbeat", p.heartbeat.String(), "--rounds", "1")
+	return newFigure(r.PerChannel/1024, r, err)
 }

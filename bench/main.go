@@ -120,8 +120,8 @@ func idleCommand(ctx context.Context, args []string, stdout io.Writer) error {
 	set := flag.NewFlagSet("idle", flag.ContinueOnError)
 	var o load.IdleOptions
 	set.IntVar(&o.Channels, "channels", 9000, "channels")
-	set.DurationVar(&o.Heartbeat, "heartbeat", 5*time.Second, "time between two heartbeats of a channel")
-	set.IntVar(&o.Rounds, "rounds", 3, "heartbeats of each channel before memory is read")
+	set.DurationVar(&o.Heartbeat, "heartbeat", 30*time.Second, "time between two heartbeats of a channel")
+	set.IntVar(&o.Rounds, "rounds", 1, "heartbeats of each channel before memory is read")
 	target, err := parse(set, args)
 	if err != nil {
 		return err

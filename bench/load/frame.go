@@ -18,9 +18,6 @@ const maxFrame = 1 << 20
 
 var errFrame = errors.New("malformed, masked, fragmented or oversized frame")
 
-// maxHeader is the length of the longest header that appendFrame writes.
-const maxHeader = 14
-
 // appendFrame appends a final, masked frame to dst. Sizes up to maxFrame.
 func appendFrame(dst []byte, op byte, key uint32, payload []byte) []byte {
 	dst = appendHeader(dst, op, key, len(payload))
