@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -145,8 +146,13 @@ func (r *recorder) text(t testing.TB) string {
 	select {
 	case s := <-r.texts:
 		return s
-	case err := <-r.closed:
-		t.Fatalf("connection ended: %v", err)
+	case <-r.ended:
+		select {
+		case s := <-r.texts:
+			return s
+		default:
+			t.Fatal("connection ended")
+		}
 	case <-time.After(20 * time.Second):
 		t.Fatal("no message")
 	}
@@ -269,3 +275,40 @@ func closeFrame(code int, reason string) []byte {
 }
 
 func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+
+// logBuffer collects log output.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func newLog() *logBuffer { return &logBuffer{} }
+
+func (l *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// eventually waits for what has no event to wait for: goroutines and descriptors
+// that are on their way out.
+func eventually(t *testing.T, done func() bool, report func()) {
+	t.Helper()
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for range 10000 {
+		if done() {
+			return
+		}
+		<-ticker.C
+	}
+	report()
+}
