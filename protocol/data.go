@@ -26,16 +26,16 @@ func ErrorData(code, message, id string) []byte {
 // is not a JSON object comes back empty. message is cut at 1024 bytes, a code or
 // id beyond 128 bytes is dropped.
 func ParseErrorData(data []byte) (code, message, id string) {
-	eachMember(data, func(s *scanner, key string) bool {
+	eachMember(data, func(s *scanner, i int, key string) int {
 		switch key {
 		case "code":
-			return s.parseName(&code)
+			return s.parseName(i, &code)
 		case "message":
-			return s.parseText(&message)
+			return s.parseText(i, &message)
 		case "id":
-			return s.parseName(&id)
+			return s.parseName(i, &id)
 		}
-		return s.value()
+		return s.value(i)
 	})
 	return code, message, id
 }
@@ -59,14 +59,14 @@ func OpenData(capabilities []string) []byte {
 // a JSON object comes back empty. Capabilities that are not strings, are empty
 // or longer than 128 bytes are skipped, those after the 64th dropped.
 func ParseOpenData(data []byte) (version string, capabilities []string) {
-	eachMember(data, func(s *scanner, key string) bool {
+	eachMember(data, func(s *scanner, i int, key string) int {
 		switch key {
 		case "protocol_version":
-			return s.parseName(&version)
+			return s.parseName(i, &version)
 		case "capabilities":
-			return s.parseNames(&capabilities)
+			return s.parseNames(i, &capabilities)
 		}
-		return s.value()
+		return s.value(i)
 	})
 	return version, capabilities
 }
@@ -82,54 +82,50 @@ func CloseAckData(reason string) []byte {
 	return append(appendString([]byte(`{"acknowledged":true,"reason":`), reason), '}')
 }
 
-// ParseCloseData reads the data of channel.close, of either kind. A reason that
-// is missing, empty or not a string is "normal", as in the Python SDK; a longer
-// one is cut at 1024 bytes.
-func ParseCloseData(data []byte) (reason string, acknowledged bool) {
-	eachMember(data, func(s *scanner, key string) bool {
-		switch key {
-		case "reason":
-			return s.parseText(&reason)
-		case "acknowledged":
-			lo := s.i
-			ok := s.value()
-			acknowledged = ok && string(s.b[lo:s.i]) == "true"
-			return ok
+// ParseCloseData returns the reason in the data of channel.close, of either
+// kind. A reason that is missing, empty or not a string is "normal", as in the
+// Python SDK; a long one is cut at 1024 bytes.
+func ParseCloseData(data []byte) (reason string) {
+	eachMember(data, func(s *scanner, i int, key string) int {
+		if key == "reason" {
+			return s.parseText(i, &reason)
 		}
-		return s.value()
+		return s.value(i)
 	})
 	if reason == "" {
-		reason = "normal"
+		return "normal"
 	}
-	return reason, acknowledged
+	return reason
 }
 
-// eachMember calls visit for the members of a JSON object, with the scanner at
+// eachMember calls visit for the members of a JSON object, with the position of
 // the value; visit scans it. It stops at the first thing that is wrong.
-func eachMember(data []byte, visit func(s *scanner, key string) bool) {
+func eachMember(data []byte, visit func(s *scanner, i int, key string) int) {
 	if len(data) > topMaxBytes {
 		return
 	}
 	s := &scanner{b: data, maxDepth: topMaxDepth}
-	if s.next() != '{' {
+	i := s.skip(0)
+	if s.at(i) != '{' {
 		return
 	}
-	s.enter()
-	for first := true; ; first = false {
-		key, more := s.member(first)
-		if !more {
+	i = s.enter(i)
+	for first := true; i >= 0; first = false {
+		var more bool
+		if i, more = s.key(i, first); !more {
 			return
 		}
-		if !visit(s, string(s.keyBytes(s.unescapedKey(key)))) {
-			return
+		key := s.str(i)
+		if i = s.colon(key.hi + 1); i >= 0 {
+			i = visit(s, i, string(s.bytes(s.text(key))))
 		}
 	}
 }
 
 // parseText scans a value and, if it is a string, stores as much of it as the
 // bounds allow.
-func (s *scanner) parseText(into *string) bool {
-	text, ok := s.stringOr()
+func (s *scanner) parseText(i int, into *string) int {
+	text, end := s.stringOr(i)
 	if len(text) > maxTextLen {
 		text = text[:maxTextLen]
 		for !utf8.Valid(text) {
@@ -137,56 +133,46 @@ func (s *scanner) parseText(into *string) bool {
 		}
 	}
 	*into = string(text)
-	return ok
+	return end
 }
 
 // parseName scans a value and, if it is a string short enough, stores it.
-func (s *scanner) parseName(into *string) bool {
-	text, ok := s.stringOr()
+func (s *scanner) parseName(i int, into *string) int {
+	text, end := s.stringOr(i)
 	if len(text) > maxNameLen {
 		text = nil
 	}
 	*into = string(text)
-	return ok
+	return end
 }
 
 // parseNames scans a value and, if it is an array, appends the strings in it.
-func (s *scanner) parseNames(into *[]string) bool {
-	if s.i >= len(s.b) || s.b[s.i] != '[' {
-		return s.value()
+func (s *scanner) parseNames(i int, into *[]string) int {
+	end := s.value(i)
+	if end < 0 || s.b[i] != '[' {
+		return end
 	}
-	s.enter()
-	if s.next() == ']' {
-		return s.leave()
-	}
-	for {
+	for i = s.skip(i + 1); s.b[i] != ']'; {
 		var name string
-		if !s.parseName(&name) {
-			return false
-		}
+		i = s.skip(s.parseName(i, &name))
 		if name != "" && len(*into) < maxCapabilities {
 			*into = append(*into, name)
 		}
-		switch s.next() {
-		case ',':
-			s.i++
-			s.next()
-		case ']':
-			return s.leave()
-		default:
-			return s.fail("expected a comma or the end of an array")
+		if s.b[i] == ',' {
+			i = s.skip(i + 1)
 		}
 	}
+	return end
 }
 
 // stringOr scans a value and returns it unescaped if it is a string, else nil.
-func (s *scanner) stringOr() (text []byte, ok bool) {
-	if s.i >= len(s.b) || s.b[s.i] != '"' {
-		return nil, s.value()
+func (s *scanner) stringOr(i int) (text []byte, end int) {
+	if s.at(i) != '"' {
+		return nil, s.value(i)
 	}
-	p, ok := s.str()
-	if !ok {
-		return nil, false
+	l := s.str(i)
+	if l.hi < 0 {
+		return nil, -1
 	}
-	return appendUnescaped(nil, s.b[p.lo:p.hi]), true
+	return s.bytes(s.text(l)), l.hi + 1
 }

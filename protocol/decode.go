@@ -1,8 +1,7 @@
 package protocol
 
 import (
-	"strconv"
-	"strings"
+	"bytes"
 	"unsafe"
 )
 
@@ -23,7 +22,7 @@ import (
 // Every error is an *Error with code CodeInvalidJSON, CodeInvalidMessage,
 // CodeInvalidContent, CodeTooLarge or CodeTooDeep. Decode is safe for concurrent
 // use.
-func Decode(frame []byte, lim Limits) (Envelope, error) {
+func Decode(frame []byte, lim Limits) (e Envelope, err error) {
 	lim = lim.withDefaults()
 	if len(frame) > lim.MaxBytes {
 		return Envelope{}, &Error{Code: CodeTooLarge, Message: "frame too large"}
@@ -36,7 +35,8 @@ func Decode(frame []byte, lim Limits) (Envelope, error) {
 	if d.code != "" {
 		return Envelope{}, d.err()
 	}
-	return d.envelope(), nil
+	d.envelope(&e)
+	return e, nil
 }
 
 // part is one of the three objects that make an envelope.
@@ -70,6 +70,9 @@ const (
 	fieldMeta
 	fieldContent
 )
+
+// longestKey is the length of the longest key that lookup knows.
+const longestKey = len("message_id")
 
 // lookup finds the field called name in one part of the envelope.
 func lookup(in part, name []byte) field {
@@ -124,9 +127,9 @@ type decoder struct {
 	seen     uint32 // bit 1<<f: the key of field f, or a case variant, was there
 	exact    uint32 // bit 1<<f: the key of field f was there
 	objects  uint32 // bit 1<<f: the value of field f was an object
-	texts    [stringFields]piece
+	texts    [stringFields]ref
 	sequence int64
-	data     piece
+	data     ref
 }
 
 func (d *decoder) wrong(code, message string) {
@@ -136,24 +139,25 @@ func (d *decoder) wrong(code, message string) {
 }
 
 func (d *decoder) frame() {
-	if d.next() != '{' {
-		if d.value() && d.end() {
-			d.wrong(CodeInvalidMessage, "not an object")
-		}
-	} else if d.part(partEnvelope) && d.end() {
+	i := d.skip(0)
+	object := d.at(i) == '{'
+	if object {
+		i = d.part(i, partEnvelope)
+	} else {
+		i = d.value(i)
+	}
+	switch {
+	case i < 0:
+		return
+	case d.skip(i) < len(d.b):
+		d.fail("unexpected data after the message")
+		return
+	case !object:
+		d.wrong(CodeInvalidMessage, "not an object")
+	default:
 		d.complete()
 	}
-	if d.code == "" {
-		d.code, d.message = d.wrongCode, d.wrongMessage
-	}
-}
-
-// end checks that only white space is left.
-func (d *decoder) end() bool {
-	if d.next(); d.i < len(d.b) {
-		return d.fail("unexpected data after the message")
-	}
-	return true
+	d.code, d.message = d.wrongCode, d.wrongMessage
 }
 
 // complete checks that what must be there was there.
@@ -164,109 +168,126 @@ func (d *decoder) complete() {
 	case d.exact&(1<<fieldContent) == 0:
 		d.wrong(CodeInvalidMessage, "content is missing")
 	case d.objects&(1<<fieldContent) == 0:
-	case d.texts[fieldType].hi == d.texts[fieldType].lo:
+	case d.texts[fieldType].size == 0:
 		d.wrong(CodeInvalidContent, "content.type is missing or empty")
 	}
 }
 
 // part scans one part of the envelope.
-func (d *decoder) part(in part) bool {
-	var unknown keySet
-	if !d.enter() {
-		return false
+func (d *decoder) part(i int, in part) int {
+	if i = d.enter(i); i < 0 {
+		return i
 	}
+	var unknown *keySet
 	for first := true; ; first = false {
-		key, more := d.member(first)
-		if !more {
-			unknown.release(&d.scanner)
-			return d.code == ""
+		var more, once bool
+		if i, more = d.key(i, first); !more {
+			return i
 		}
-		f, ok := d.known(in, key, &unknown)
-		if !ok {
+		f, next := d.usualKey(i, in)
+		if f != fieldUnknown {
+			once = d.mark(f, f)
+		} else {
+			key := d.str(i)
+			if next = key.hi + 1; next < 0 {
+				return next
+			}
+			if unknown == nil {
+				unknown = new(keySet)
+			}
+			f, once = d.unusualKey(in, d.text(key), unknown)
+		}
+		if !once {
 			return d.fail("duplicate key")
 		}
-		if !d.fieldValue(f) {
-			return false
+		if i = d.colon(next); i < 0 {
+			return i
+		}
+		if i = d.fieldValue(i, f); i < 0 {
+			return i
 		}
 	}
 }
 
-// known tells which field a key names. It returns false if the key was there
-// before, in whatever case.
-func (d *decoder) known(in part, key piece, unknown *keySet) (field, bool) {
-	ref := d.unescapedKey(key)
-	f := lookup(in, d.keyBytes(ref))
-	variant := f
-	if f == fieldUnknown {
-		ref = d.foldedKey(ref)
-		variant = lookup(in, d.keyBytes(ref))
-		if variant == fieldUnknown {
-			return f, unknown.add(&d.scanner, ref)
-		}
+// usualKey steps over the key at i if it is one that the protocol knows, written
+// as everybody writes it.
+func (d *decoder) usualKey(i int, in part) (f field, next int) {
+	rest := d.b[i+1:]
+	size := bytes.IndexByte(rest[:min(len(rest), longestKey+1)], '"')
+	if size < 0 {
+		return fieldUnknown, i
 	}
+	return lookup(in, rest[:size]), i + size + 2
+}
+
+// unusualKey tells which field any other key names, and whether it is there for
+// the first time in whatever case.
+func (d *decoder) unusualKey(in part, key ref, unknown *keySet) (f field, once bool) {
+	f = lookup(in, d.bytes(key))
+	if f != fieldUnknown {
+		return f, d.mark(f, f)
+	}
+	key = d.folded(key)
+	if variant := lookup(in, d.bytes(key)); variant != fieldUnknown {
+		return f, d.mark(f, variant)
+	}
+	return f, unknown.add(&d.scanner, key)
+}
+
+// mark notes that a key was there; it returns false if it, or a case variant,
+// was there before.
+func (d *decoder) mark(f, variant field) bool {
 	if d.seen&(1<<variant) != 0 {
-		return f, false
+		return false
 	}
 	d.seen |= 1 << variant
 	d.exact |= 1 << f
-	return f, true
+	return true
 }
 
-func (d *decoder) fieldValue(f field) bool {
+func (d *decoder) fieldValue(i int, f field) int {
 	switch f {
 	case fieldUnknown:
-		return d.value()
+		return d.value(i)
 	case fieldMeta:
-		return d.partValue(f, partMeta, "meta is not an object")
+		return d.partValue(i, f, partMeta, "meta is not an object")
 	case fieldContent:
-		return d.partValue(f, partContent, "content is not an object")
+		return d.partValue(i, f, partContent, "content is not an object")
 	case fieldSequence:
-		return d.sequenceValue()
+		return d.sequenceValue(i)
 	case fieldData:
-		return d.dataValue()
+		return d.dataValue(i)
 	}
-	return d.stringValue(f)
+	return d.stringValue(i, f)
 }
 
-// here returns the first byte of the value at i, or 0 at the end.
-func (d *decoder) here() byte {
-	if d.i < len(d.b) {
-		return d.b[d.i]
-	}
-	return 0
-}
-
-func (d *decoder) partValue(f field, in part, message string) bool {
-	if d.here() == '{' {
+func (d *decoder) partValue(i int, f field, in part, message string) int {
+	if d.at(i) == '{' {
 		d.objects |= 1 << f
-		return d.part(in)
+		return d.part(i, in)
 	}
 	d.wrong(CodeInvalidMessage, message)
-	return d.value()
+	return d.value(i)
 }
 
-func (d *decoder) stringValue(f field) bool {
-	switch d.here() {
-	case '"':
-	case 'n':
-		return d.value()
-	default:
-		if !d.value() {
-			return false
+func (d *decoder) stringValue(i int, f field) int {
+	if d.at(i) != '"' {
+		if d.at(i) != 'n' {
+			d.wrongString(f, " is not a string")
 		}
-		d.wrongString(f, " is not a string")
-		return true
+		return d.value(i)
 	}
-	p, ok := d.str()
-	if !ok {
-		return false
+	l := d.str(i)
+	if l.hi < 0 {
+		return -1
 	}
-	if d.size(p) > d.maxString {
+	text := d.text(l)
+	if int(text.size) > d.maxString {
 		d.wrongString(f, " is too long")
-		return true
+	} else {
+		d.texts[f] = text
 	}
-	d.texts[f] = p
-	return true
+	return l.hi + 1
 }
 
 func (d *decoder) wrongString(f field, what string) {
@@ -286,107 +307,107 @@ func (d *decoder) wrongString(f field, what string) {
 	}
 }
 
-func (d *decoder) sequenceValue() bool {
-	lo := d.i
-	if c := d.here(); c == 'n' {
-		return d.value()
-	} else if !d.value() {
-		return false
+func (d *decoder) sequenceValue(i int) int {
+	end := d.value(i)
+	if end < 0 || d.b[i] == 'n' {
+		return end
 	}
-	n, err := strconv.ParseInt(string(d.b[lo:d.i]), 10, 64)
-	if err != nil {
+	n, ok := parseInt(d.b[i:end])
+	if !ok {
 		d.wrong(CodeInvalidMessage, "meta.sequence is not an integer of 64 bits")
 	}
 	d.sequence = n
-	return true
+	return end
 }
 
-func (d *decoder) dataValue() bool {
-	c, lo := d.here(), d.i
-	if !d.value() {
-		return false
+func (d *decoder) dataValue(i int) int {
+	end := d.value(i)
+	if end < 0 {
+		return end
 	}
-	switch c {
+	switch d.b[i] {
 	case '{':
-		d.data = piece{lo: lo, hi: d.i}
+		d.data = ref{off: uint32(i), size: uint32(end - i)}
 	case 'n':
 	default:
 		d.wrong(CodeInvalidContent, "content.data is not an object")
 	}
-	return true
+	return end
 }
 
-// size returns the length of p once it is unescaped.
-func (d *decoder) size(p piece) int {
-	if p.escaped {
-		return unescapedLen(d.b[p.lo:p.hi])
+// parseInt reads a JSON number that is an integer of 64 bits.
+func parseInt(b []byte) (int64, bool) {
+	negative := b[0] == '-'
+	if negative {
+		b = b[1:]
 	}
-	return p.hi - p.lo
+	// 19 digits do not overflow an uint64.
+	if len(b) > 19 {
+		return 0, false
+	}
+	var n uint64
+	for _, c := range b {
+		if c < '0' || '9' < c {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	if negative {
+		return -int64(n), n <= 1<<63
+	}
+	return int64(n), n < 1<<63
 }
 
 func (d *decoder) err() error {
-	id := d.texts[fieldMessageID]
 	return &Error{
 		Code:    d.code,
 		Message: d.message,
-		ReplyTo: string(appendUnescaped(nil, d.b[id.lo:id.hi])),
+		ReplyTo: string(d.bytes(d.texts[fieldMessageID])),
 	}
 }
 
 const emptyObject = "{}"
 
 // envelope copies the fields found into one allocation.
-func (d *decoder) envelope() Envelope {
+func (d *decoder) envelope(e *Envelope) {
+	sender := d.texts[fieldSender]
 	if d.exact&(1<<fieldSenderID) != 0 {
-		d.texts[fieldSender], d.texts[fieldSenderID] = d.texts[fieldSenderID], piece{}
+		sender = d.texts[fieldSenderID]
 	}
-	typ := d.texts[fieldType]
-	known := knownType(d.b[typ.lo:typ.hi])
+	typ := d.bytes(d.texts[fieldType])
+	known := knownType(typ)
 	if known != "" {
-		d.texts[fieldType] = piece{}
+		typ = nil
 	}
-	size := max(d.data.hi-d.data.lo, len(emptyObject))
-	for f := range d.texts {
-		size += d.size(d.texts[f])
+	data := d.bytes(d.data)
+	if len(data) == 0 {
+		data = []byte(emptyObject)
 	}
-	var into strings.Builder
-	into.Grow(size)
-	e := Envelope{
-		MessageID: d.copyString(&into, fieldMessageID),
-		ChannelID: d.copyString(&into, fieldChannelID),
-		Sequence:  d.sequence,
-		Timestamp: d.copyString(&into, fieldTimestamp),
-		Sender:    d.copyString(&into, fieldSender),
-		Recipient: d.copyString(&into, fieldRecipient),
-		ReplyTo:   d.copyString(&into, fieldReplyTo),
-		Type:      d.copyString(&into, fieldType),
+	parts := [...][]byte{
+		d.bytes(d.texts[fieldMessageID]),
+		d.bytes(d.texts[fieldChannelID]),
+		d.bytes(d.texts[fieldTimestamp]),
+		d.bytes(sender),
+		d.bytes(d.texts[fieldRecipient]),
+		d.bytes(d.texts[fieldReplyTo]),
+		typ,
+		data,
 	}
+	all := bytes.Join(parts[:], nil)
+	end := len(all) - len(data)
+	e.Data = all[end:]
+	// Nobody else has these bytes, so nobody can change the strings.
+	text := unsafe.String(unsafe.SliceData(all), end)
+	e.MessageID, text = text[:len(parts[0])], text[len(parts[0]):]
+	e.ChannelID, text = text[:len(parts[1])], text[len(parts[1]):]
+	e.Timestamp, text = text[:len(parts[2])], text[len(parts[2]):]
+	e.Sender, text = text[:len(parts[3])], text[len(parts[3]):]
+	e.Recipient, text = text[:len(parts[4])], text[len(parts[4]):]
+	e.ReplyTo, e.Type = text[:len(parts[5])], text[len(parts[5]):]
 	if known != "" {
 		e.Type = known
 	}
-	start := into.Len()
-	if d.data.hi > d.data.lo {
-		into.Write(d.b[d.data.lo:d.data.hi])
-	} else {
-		into.WriteString(emptyObject)
-	}
-	// The bytes behind data belong to no string, and nobody else has them.
-	data := into.String()[start:]
-	e.Data = unsafe.Slice(unsafe.StringData(data), len(data))
-	return e
-}
-
-// copyString appends a field to the builder, which has room, and returns it as
-// part of the builder's memory.
-func (d *decoder) copyString(into *strings.Builder, f field) string {
-	p := d.texts[f]
-	start := into.Len()
-	if p.escaped {
-		into.Write(appendUnescaped(nil, d.b[p.lo:p.hi]))
-	} else {
-		into.Write(d.b[p.lo:p.hi])
-	}
-	return into.String()[start:]
+	e.Sequence = d.sequence
 }
 
 // knownType returns the constant equal to name, so that the usual types are not

@@ -8,7 +8,7 @@ import (
 
 // AppendEncode appends the envelope as compact JSON in UTF-8 to dst. Empty
 // Sender, Recipient and ReplyTo are written as null, an empty Timestamp as Time
-// (see AppendTimestamp), empty Data as {}. Data is written as it is: it must be
+// (see AppendTimestamp) or, if that is zero, as null, empty Data as {}. Data is written as it is: it must be
 // a JSON object that Decode would accept (see CheckData). Invalid UTF-8 in a
 // string becomes U+FFFD. Nothing is allocated when dst has room.
 func AppendEncode(dst []byte, e *Envelope) []byte {
@@ -19,12 +19,12 @@ func AppendEncode(dst []byte, e *Envelope) []byte {
 	dst = append(dst, `,"sequence":`...)
 	dst = strconv.AppendInt(dst, e.Sequence, 10)
 	dst = append(dst, `,"timestamp":`...)
-	if e.Timestamp != "" {
-		dst = appendString(dst, e.Timestamp)
-	} else {
+	if e.Timestamp == "" && !e.Time.IsZero() {
 		dst = append(dst, '"')
 		dst = AppendTimestamp(dst, e.Time)
 		dst = append(dst, '"')
+	} else {
+		dst = appendStringOrNull(dst, e.Timestamp)
 	}
 	dst = append(dst, `,"sender":`...)
 	dst = appendStringOrNull(dst, e.Sender)
@@ -60,7 +60,7 @@ func CheckData(data []byte, lim Limits) error {
 		return &Error{Code: CodeInvalidContent, Message: "data is not an object"}
 	}
 	s := scanner{b: data, maxDepth: lim.MaxDepth, depth: dataDepth - 1}
-	if s.value() && s.i < len(data) {
+	if end := s.value(0); 0 <= end && end < len(data) {
 		s.fail("unexpected data after the object")
 	}
 	if s.code != "" {
@@ -85,8 +85,8 @@ func appendString(dst []byte, s string) []byte {
 	// Read only, and only during this call.
 	b := unsafe.Slice(unsafe.StringData(s), len(s))
 	for i := 0; ; {
-		end, seen := plain(b, i)
-		if seen&eachByte80 == 0 {
+		end, ascii := plain(b, i)
+		if ascii {
 			dst = append(dst, b[i:end]...)
 		} else {
 			dst = appendValid(dst, b[i:end])

@@ -35,8 +35,8 @@ type Envelope struct {
 	// Timestamp is the text of meta.timestamp. When it is empty, encoding
 	// writes Time instead.
 	Timestamp string
-	// Time is written as meta.timestamp when Timestamp is empty. Decoding
-	// never sets it: nobody parses timestamps on receipt.
+	// Time is written as meta.timestamp when Timestamp is empty; the zero Time
+	// as null. Decoding never sets it: nobody parses timestamps on receipt.
 	Time time.Time
 	// Sender and Recipient are agent ids; empty means null or absent.
 	Sender    string

@@ -5,28 +5,18 @@ import (
 	"hash/maphash"
 )
 
-// keyRef is a key that was seen: a piece of the frame, or of scanner.side when
-// the key had to be unescaped or folded first.
-type keyRef struct {
-	off  uint32
-	size uint32
-}
-
-// sideBit in keyRef.off says that the rest is an offset into scanner.side.
-const sideBit = 1 << 31
-
 const fewKeys = 16
 
 // keySet finds repeated keys of one object. The first keys are compared one by
 // one, which costs no allocation; an object with more gets a hash table.
 type keySet struct {
 	n    int
-	few  [fewKeys]keyRef
+	few  [fewKeys]ref
 	many *manyKeys
 }
 
 // add reports whether key was not in the set before.
-func (k *keySet) add(s *scanner, key keyRef) bool {
+func (k *keySet) add(s *scanner, key ref) bool {
 	if k.many != nil {
 		return k.many.add(s, key)
 	}
@@ -51,13 +41,15 @@ func (k *keySet) add(s *scanner, key keyRef) bool {
 // cannot choose keys that collide.
 type manyKeys struct {
 	seed maphash.Seed
-	refs []keyRef
+	refs []ref
 	// table holds indexes into refs, plus 1; its length is a power of two and
 	// at least twice that of refs.
 	table []uint32
+	// spare is the next table in scanner.spare.
+	spare *manyKeys
 }
 
-func (m *manyKeys) add(s *scanner, key keyRef) bool {
+func (m *manyKeys) add(s *scanner, key ref) bool {
 	if 2*(len(m.refs)+1) > len(m.table) {
 		m.grow(s)
 	}
@@ -71,9 +63,9 @@ func (m *manyKeys) add(s *scanner, key keyRef) bool {
 }
 
 // find returns the slot of key, or the free one where it belongs.
-func (m *manyKeys) find(s *scanner, key keyRef) (slot uint64, found bool) {
+func (m *manyKeys) find(s *scanner, key ref) (slot uint64, found bool) {
 	mask := uint64(len(m.table) - 1)
-	slot = maphash.Bytes(m.seed, s.keyBytes(key)) & mask
+	slot = maphash.Bytes(m.seed, s.bytes(key)) & mask
 	for m.table[slot] != 0 {
 		if s.sameKey(m.refs[m.table[slot]-1], key) {
 			return slot, true
@@ -97,49 +89,25 @@ func (m *manyKeys) grow(s *scanner) {
 	}
 }
 
-// takeManyKeys returns an empty table, the one left over from an earlier object
-// if there is one.
+// takeManyKeys returns an empty table, one left over from an earlier object if
+// there is one.
 func (s *scanner) takeManyKeys() *manyKeys {
 	if m := s.spare; m != nil {
-		s.spare = nil
+		s.spare = m.spare
 		m.refs, m.table = m.refs[:0], m.table[:0]
 		return m
 	}
-	return &manyKeys{seed: maphash.MakeSeed()}
+	return &manyKeys{seed: maphash.MakeSeed(), refs: make([]ref, 0, 2*fewKeys)}
 }
 
-// release keeps the table of a finished object for the next one.
+// release keeps the table of a finished object for a later one.
 func (k *keySet) release(s *scanner) {
 	if k.many != nil {
+		k.many.spare = s.spare
 		s.spare = k.many
 	}
 }
 
-func (s *scanner) keyBytes(key keyRef) []byte {
-	if key.off&sideBit != 0 {
-		off := key.off &^ sideBit
-		return s.side[off : off+key.size]
-	}
-	return s.b[key.off : key.off+key.size]
-}
-
-func (s *scanner) sameKey(a, b keyRef) bool {
-	return a.size == b.size && bytes.Equal(s.keyBytes(a), s.keyBytes(b))
-}
-
-// unescapedKey returns the reference of a key just scanned.
-func (s *scanner) unescapedKey(key piece) keyRef {
-	if !key.escaped {
-		return keyRef{off: uint32(key.lo), size: uint32(key.hi - key.lo)}
-	}
-	off := len(s.side)
-	s.side = appendUnescaped(s.side, s.b[key.lo:key.hi])
-	return keyRef{off: uint32(off) | sideBit, size: uint32(len(s.side) - off)}
-}
-
-// foldedKey returns the reference of the case-folded form of key.
-func (s *scanner) foldedKey(key keyRef) keyRef {
-	off := len(s.side)
-	s.side = appendFolded(s.side, s.keyBytes(key))
-	return keyRef{off: uint32(off) | sideBit, size: uint32(len(s.side) - off)}
+func (s *scanner) sameKey(a, b ref) bool {
+	return a.size == b.size && bytes.Equal(s.bytes(a), s.bytes(b))
 }

@@ -4,7 +4,7 @@ package protocol
 // so does a field that is zero or negative.
 type Limits struct {
 	// MaxBytes is the greatest length of a frame in bytes. Default 1 MiB, what
-	// a Python dialler accepts; at most 1 GiB.
+	// a Python dialler accepts; at most 512 MiB.
 	MaxBytes int
 	// MaxDepth is how deep objects and arrays may nest, the envelope itself
 	// being 1 and content.data 3. Default 64, at most 10000.
@@ -19,8 +19,8 @@ const (
 	defaultMaxDepth  = 64
 	defaultMaxString = 256
 
-	// Offsets into a frame are kept in 31 bits.
-	topMaxBytes = 1 << 30
+	// Offsets into the frame, or into its strings twice over, are kept in 31 bits.
+	topMaxBytes = 1 << 29
 	// The scanner is recursive: this keeps its stack below a few MiB.
 	topMaxDepth = 10000
 )

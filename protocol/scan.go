@@ -3,253 +3,295 @@ package protocol
 import "unicode/utf8"
 
 // scanner walks over one JSON text (RFC 8259) and checks it strictly: grammar,
-// UTF-8, surrogate pairs, depth, unique keys. Its methods return false once it
-// has failed; code and message then say why, and i roughly where.
+// UTF-8, surrogate pairs, depth, unique keys. Its methods take the position
+// where to start and return the one behind what they scanned, or -1 once the
+// scan has failed; code and message then say why. (A position kept in the
+// scanner would be stored and loaded for each byte of punctuation, which is
+// what most of the time went to.)
 type scanner struct {
 	b        []byte
-	i        int
 	depth    int
 	maxDepth int
 
 	code    string
 	message string
 
-	// side holds keys that do not stand in the frame as they are meant.
+	// side holds strings that do not stand in the frame as they are meant.
 	side  []byte
 	spare *manyKeys
 }
 
-// piece is the inside of a string, or another part, of the frame.
-type piece struct {
-	lo, hi  int
-	escaped bool
+// ref is a string found: a part of the frame or, if it had to be unescaped or
+// folded first, of scanner.side.
+type ref struct {
+	off  uint32
+	size uint32
 }
 
-func (s *scanner) fail(message string) bool {
+// sideBit in ref.off says that the rest is an offset into scanner.side.
+const sideBit = 1 << 31
+
+func (s *scanner) bytes(r ref) []byte {
+	if r.off&sideBit != 0 {
+		off := r.off &^ sideBit
+		return s.side[off : off+r.size]
+	}
+	return s.b[r.off : r.off+r.size]
+}
+
+// sideFrom returns the reference to what was appended to side since it had the
+// length off.
+func (s *scanner) sideFrom(off int) ref {
+	return ref{off: uint32(off) | sideBit, size: uint32(len(s.side) - off)}
+}
+
+// fail notes what is wrong and returns -1.
+func (s *scanner) fail(message string) int {
 	if s.code == "" {
 		s.code, s.message = CodeInvalidJSON, message
 	}
-	return false
+	return -1
 }
 
-// next skips white space and returns the byte that follows, or 0 at the end.
-func (s *scanner) next() byte {
-	for s.i < len(s.b) {
-		c := s.b[s.i]
-		if c > ' ' {
-			return c
-		}
-		if c != ' ' && c != '\n' && c != '\t' && c != '\r' {
-			// A control character, which is nowhere allowed; 0 would be taken
-			// for the end, which is as wrong there.
-			return c
-		}
-		s.i++
+// at returns the byte at i, or 0 at the end; 0 itself is nowhere allowed.
+func (s *scanner) at(i int) byte {
+	if i < len(s.b) {
+		return s.b[i]
 	}
 	return 0
 }
 
-// value checks the value that starts at i, which is not white space.
-func (s *scanner) value() bool {
-	if s.i >= len(s.b) {
-		return s.fail("unexpected end")
+// skip returns the position of the next byte that is not white space.
+func (s *scanner) skip(i int) int {
+	if i < len(s.b) && s.b[i] > ' ' {
+		return i
 	}
-	switch c := s.b[s.i]; c {
+	return s.skipSpace(i)
+}
+
+func (s *scanner) skipSpace(i int) int {
+	for i < len(s.b) {
+		switch s.b[i] {
+		case ' ', '\n', '\t', '\r':
+			i++
+		default:
+			return i
+		}
+	}
+	return i
+}
+
+// value scans the value that starts at i.
+func (s *scanner) value(i int) int {
+	switch c := s.at(i); c {
 	case '"':
-		_, ok := s.str()
-		return ok
+		return s.str(i).hi + 1
 	case '{':
-		return s.object()
+		return s.object(i)
 	case '[':
-		return s.array()
+		return s.array(i)
 	case 't':
-		return s.word("true")
+		return s.word(i, "true")
 	case 'f':
-		return s.word("false")
+		return s.word(i, "false")
 	case 'n':
-		return s.word("null")
+		return s.word(i, "null")
 	default:
 		if c == '-' || '0' <= c && c <= '9' {
-			return s.number()
+			return s.number(i)
 		}
-		return s.fail("unexpected character")
+		return s.fail("unexpected character or end")
 	}
 }
 
-func (s *scanner) word(w string) bool {
-	if len(s.b)-s.i < len(w) || string(s.b[s.i:s.i+len(w)]) != w {
-		return s.fail("unexpected character")
+func (s *scanner) word(i int, w string) int {
+	if len(s.b)-i < len(w) || string(s.b[i:i+len(w)]) != w {
+		return s.fail("unexpected character or end")
 	}
-	s.i += len(w)
-	return true
+	return i + len(w)
 }
+
+// literal is the inside of a string as it stands in the frame.
+type literal struct {
+	lo, hi  int
+	escapes bool
+}
+
+// badString is what str returns when it fails: hi+1 is then -1.
+const badString = -2
 
 // str scans the string whose opening quote is at i.
-func (s *scanner) str() (piece, bool) {
-	p := piece{lo: s.i + 1}
-	var seen uint64
-	for i := p.lo; ; {
-		end, bits := plain(s.b, i)
-		seen |= bits
-		s.i = end
-		if end == len(s.b) {
-			return p, s.fail("unexpected end in a string")
+func (s *scanner) str(i int) literal {
+	l := literal{lo: i + 1}
+	end, ascii := plain(s.b, l.lo)
+	for s.at(end) == '\\' {
+		n := escapeLen(s.b, end)
+		if n == 0 {
+			s.fail("bad escape in a string")
+			return literal{hi: badString}
 		}
-		switch s.b[end] {
-		case '"':
-			p.hi = end
-			s.i++
-			if seen&eachByte80 != 0 && !utf8.Valid(s.b[p.lo:p.hi]) {
-				return p, s.fail("not UTF-8")
-			}
-			return p, true
-		case '\\':
-			n := escapeLen(s.b, end)
-			if n == 0 {
-				return p, s.fail("bad escape in a string")
-			}
-			p.escaped = true
-			i = end + n
-		default:
-			return p, s.fail("control character in a string")
-		}
+		l.escapes = true
+		var more bool
+		end, more = plain(s.b, end+n)
+		ascii = ascii && more
 	}
+	if s.at(end) != '"' {
+		s.fail("control character or end in a string")
+		return literal{hi: badString}
+	}
+	if !ascii && !utf8.Valid(s.b[l.lo:end]) {
+		s.fail("not UTF-8")
+		return literal{hi: badString}
+	}
+	l.hi = end
+	return l
+}
+
+// text returns what a string means.
+func (s *scanner) text(l literal) ref {
+	if !l.escapes {
+		return ref{off: uint32(l.lo), size: uint32(l.hi - l.lo)}
+	}
+	off := len(s.side)
+	s.side = appendUnescaped(s.side, s.b[l.lo:l.hi])
+	return s.sideFrom(off)
+}
+
+// folded returns the form of r that all its case variants share.
+func (s *scanner) folded(r ref) ref {
+	off := len(s.side)
+	s.side = appendFolded(s.side, s.bytes(r))
+	return s.sideFrom(off)
 }
 
 // number scans the number that starts at i with '-' or a digit.
-func (s *scanner) number() bool {
-	b, i := s.b, s.i
-	if b[i] == '-' {
+func (s *scanner) number(i int) int {
+	if s.b[i] == '-' {
 		i++
 	}
-	if i < len(b) && b[i] == '0' {
+	if s.at(i) == '0' {
 		i++
-	} else {
-		end := digits(b, i)
-		if end == i {
-			s.i = i
-			return s.fail("bad number")
+	} else if i = s.digits(i); i < 0 {
+		return i
+	}
+	if s.at(i) == '.' {
+		if i = s.digits(i + 1); i < 0 {
+			return i
 		}
-		i = end
 	}
-	if i < len(b) && b[i] == '.' {
-		end := digits(b, i+1)
-		if end == i+1 {
-			s.i = i
-			return s.fail("bad number")
-		}
-		i = end
-	}
-	if i < len(b) && b[i]|0x20 == 'e' {
+	if s.at(i)|0x20 == 'e' {
 		i++
-		if i < len(b) && (b[i] == '+' || b[i] == '-') {
+		if c := s.at(i); c == '+' || c == '-' {
 			i++
 		}
-		end := digits(b, i)
-		if end == i {
-			s.i = i
-			return s.fail("bad number")
-		}
-		i = end
+		i = s.digits(i)
 	}
-	s.i = i
-	return true
+	return i
 }
 
-func digits(b []byte, i int) int {
-	for i < len(b) && '0' <= b[i] && b[i] <= '9' {
+// digits scans one digit or more.
+func (s *scanner) digits(i int) int {
+	start := i
+	for i < len(s.b) && '0' <= s.b[i] && s.b[i] <= '9' {
 		i++
+	}
+	if i == start {
+		return s.fail("bad number")
 	}
 	return i
 }
 
 // enter steps over the opening bracket at i.
-func (s *scanner) enter() bool {
+func (s *scanner) enter(i int) int {
 	if s.depth == s.maxDepth {
 		s.code, s.message = CodeTooDeep, "objects and arrays nest too deep"
-		return false
+		return -1
 	}
 	s.depth++
-	s.i++
-	return true
+	return i + 1
 }
 
-func (s *scanner) array() bool {
-	if !s.enter() {
-		return false
+// leave steps over the closing bracket at i.
+func (s *scanner) leave(i int) int {
+	s.depth--
+	return i + 1
+}
+
+func (s *scanner) array(i int) int {
+	if i = s.enter(i); i < 0 {
+		return i
 	}
-	if s.next() == ']' {
-		return s.leave()
+	if i = s.skip(i); s.at(i) == ']' {
+		return s.leave(i)
 	}
 	for {
-		if !s.value() {
-			return false
+		if i = s.value(i); i < 0 {
+			return i
 		}
-		switch s.next() {
+		i = s.skip(i)
+		switch s.at(i) {
 		case ',':
-			s.i++
-			s.next()
+			i = s.skip(i + 1)
 		case ']':
-			return s.leave()
+			return s.leave(i)
 		default:
 			return s.fail("expected a comma or the end of an array")
 		}
 	}
 }
 
-// leave steps over the closing bracket at i.
-func (s *scanner) leave() bool {
-	s.i++
-	s.depth--
-	return true
-}
-
-func (s *scanner) object() bool {
-	var keys keySet
-	if !s.enter() {
-		return false
+func (s *scanner) object(i int) int {
+	if i = s.enter(i); i < 0 {
+		return i
 	}
+	var keys keySet
 	for first := true; ; first = false {
-		key, more := s.member(first)
-		if !more {
+		var more bool
+		if i, more = s.key(i, first); !more {
 			keys.release(s)
-			return s.code == ""
+			return i
 		}
-		if !keys.add(s, s.unescapedKey(key)) {
+		key := s.str(i)
+		if i = s.colon(key.hi + 1); i < 0 {
+			return i
+		}
+		if !keys.add(s, s.text(key)) {
 			return s.fail("duplicate key")
 		}
-		if !s.value() {
-			return false
+		if i = s.value(i); i < 0 {
+			return i
 		}
 	}
 }
 
-// member goes on to the next key of the object being scanned and leaves i at
-// its value. At the end of the object, which it steps over, and after a failure
-// it returns false.
-func (s *scanner) member(first bool) (key piece, more bool) {
-	switch c := s.next(); {
+// key goes on to the opening quote of the next key of the object being scanned.
+// At the end of the object, which it steps over, and after a failure, more is
+// false.
+func (s *scanner) key(i int, first bool) (next int, more bool) {
+	i = s.skip(i)
+	switch c := s.at(i); {
 	case c == '}':
-		s.leave()
-		return key, false
+		return s.leave(i), false
 	case first:
 	case c == ',':
-		s.i++
-		s.next()
+		i = s.skip(i + 1)
 	default:
-		return key, s.fail("expected a comma or the end of an object")
+		return s.fail("expected a comma or the end of an object"), false
 	}
-	if s.i >= len(s.b) || s.b[s.i] != '"' {
-		return key, s.fail("expected a key")
+	if s.at(i) != '"' {
+		return s.fail("expected a key"), false
 	}
-	key, ok := s.str()
-	if !ok {
-		return key, false
+	return i, true
+}
+
+// colon steps over the colon behind a key that ended before i, and goes on to
+// the value.
+func (s *scanner) colon(i int) int {
+	if i < 0 {
+		return i
 	}
-	if s.next() != ':' {
-		return key, s.fail("expected a colon")
+	if i = s.skip(i); s.at(i) != ':' {
+		return s.fail("expected a colon")
 	}
-	s.i++
-	s.next()
-	return key, true
+	return s.skip(i + 1)
 }

@@ -18,30 +18,53 @@ const (
 
 // plain returns the index, from i on, of the first byte that JSON does not
 // allow literally in a string (quote, backslash, control character), or len(b).
-// The high bits of seen tell whether a byte beyond ASCII was passed; they may
-// also be set by a byte just after the one returned.
+// ascii tells whether all bytes before it are ASCII.
 //
-// Eight bytes are looked at together. Subtracting 1 from a zero byte borrows
-// into its high bit; a false alarm needs a borrow from a lower byte, which is
-// then itself the first hit.
-func plain(b []byte, i int) (end int, seen uint64) {
-	for ; i+8 <= len(b); i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
-		quote, slash := w^quotes, w^slashes
-		hit := ((w-eachByte20)&^w | (quote-eachByte01)&^quote | (slash-eachByte01)&^slash) & eachByte80
-		seen |= w
-		if hit != 0 {
-			return i + bits.TrailingZeros64(hit)/8, seen
+// Eight bytes are looked at together, four times over. Subtracting 1 from a zero
+// byte borrows into its high bit. A false alarm needs a borrow from a lower byte,
+// which is then a hit itself, or a byte beyond ASCII, which hits rules out.
+func plain(b []byte, i int) (end int, ascii bool) {
+	for ; i+32 <= len(b); i += 32 {
+		p := b[i : i+32 : i+32]
+		if (alarm(word(p))|alarm(word(p[8:]))|alarm(word(p[16:]))|alarm(word(p[24:])))&eachByte80 != 0 {
+			break
 		}
+	}
+	ascii = true
+	for ; i+8 <= len(b); i += 8 {
+		w := word(b[i:])
+		if alarm(w)&eachByte80 == 0 {
+			continue
+		}
+		if h := hits(w); h != 0 {
+			before := h&-h - 1
+			return i + bits.TrailingZeros64(h)/8, ascii && w&before&eachByte80 == 0
+		}
+		ascii = false
 	}
 	for ; i < len(b); i++ {
 		c := b[i]
 		if c == '"' || c == '\\' || c < ' ' {
 			break
 		}
-		seen |= uint64(c)
+		ascii = ascii && c < utf8.RuneSelf
 	}
-	return i, seen
+	return i, ascii
+}
+
+func word(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
+
+// alarm returns a word with a high bit set if there is a hit in w or a byte
+// beyond ASCII.
+func alarm(w uint64) uint64 {
+	return w | (w - eachByte20) | ((w ^ quotes) - eachByte01) | ((w ^ slashes) - eachByte01)
+}
+
+// hits returns a word in which the lowest bit that is set is the high bit of the
+// first byte of w that is a quote, a backslash or a control character.
+func hits(w uint64) uint64 {
+	quote, slash := w^quotes, w^slashes
+	return ((w-eachByte20)&^w | (quote-eachByte01)&^quote | (slash-eachByte01)&^slash) & eachByte80
 }
 
 // escapeLen returns the length of the escape sequence at b[i], a backslash, or
@@ -131,20 +154,6 @@ func escaped(seq []byte) rune {
 		return r
 	}
 	return rune(seq[1])
-}
-
-// unescapedLen returns how many bytes appendUnescaped would append.
-func unescapedLen(raw []byte) int {
-	n := len(raw)
-	for i := 0; ; {
-		i, _ = plain(raw, i)
-		if i >= len(raw) {
-			return n
-		}
-		seq := raw[i : i+escapeLen(raw, i)]
-		n += utf8.RuneLen(escaped(seq)) - len(seq)
-		i += len(seq)
-	}
 }
 
 // appendFolded appends name in the form that all its case variants share, the
