@@ -1,0 +1,20 @@
+package actors
+
+import "errors"
+
+// Errors of this package. They are returned bare or wrapped; match them with
+// errors.Is.
+var (
+	// ErrMailboxFull says that a bounded mailbox had no room: at once inside
+	// an actor, after the context ended outside of one.
+	ErrMailboxFull = errors.New("mailbox full")
+	// ErrStopped says that the actor has stopped or was never started; the
+	// message went to the dead letters.
+	ErrStopped = errors.New("actor stopped")
+	// ErrFenced says that the caller is an incarnation that has been
+	// abandoned: a successor has taken over.
+	ErrFenced = errors.New("incarnation is fenced off")
+	// ErrNotRun says that a message was lost with the incarnation that was
+	// handling it, or with an actor that stopped before its turn came.
+	ErrNotRun = errors.New("message was not handled")
+)

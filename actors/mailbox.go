@@ -1,0 +1,329 @@
+package actors
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/pando-agents/pando/internal/ring"
+)
+
+// DefaultCapacity is how many user messages a mailbox holds when its spec says
+// nothing.
+const DefaultCapacity = 1024
+
+// keepBatch is the batch capacity that an idle mailbox keeps: enough for
+// steady traffic, small enough for many thousand idle actors.
+const keepBatch = 8
+
+// mailbox is a bounded queue with three lanes and, at the same time, the task
+// that empties them. System messages go first and are handled even while the
+// mailbox is suspended; control messages overtake user messages; user messages
+// are taken in batches, so that a producer and the actor meet at the mutex once
+// a batch.
+type mailbox[M any] struct {
+	handle   func(M)      // runs one message; recovers
+	system   func(any)    // runs one system message; recovers
+	idle     func()       // called when the lanes have run empty
+	dead     func(M)      // takes what nobody will handle
+	schedule func(func()) // the dispatcher
+	invoker  actor.MessageInvoker
+	runFn    func() // m.run as a value, made once
+
+	mu        sync.Mutex
+	sys       []any
+	ctl       ring.Ring[M]
+	in        []M
+	capacity  int
+	active    bool // scheduled or running
+	suspended bool
+	closed    bool
+	room      chan struct{} // closed when room appears; nil while nobody waits
+	highWater int
+
+	urgent atomic.Bool // a system or control message waits
+	out    []M         // the batch being handled; owned by the running task
+	next   int
+	depth  atomic.Int64 // user messages waiting
+}
+
+var _ actor.Mailbox = (*mailbox[int])(nil)
+
+// push adds a user message.
+func (m *mailbox[M]) push(v M) error {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return ErrStopped
+	}
+	n := int(m.depth.Load())
+	if n >= m.capacity {
+		m.mu.Unlock()
+		return ErrMailboxFull
+	}
+	m.in = append(m.in, v)
+	m.depth.Store(int64(n + 1))
+	m.highWater = max(m.highWater, n+1)
+	m.wake()
+	return nil
+}
+
+// pushWait is push that waits for room until ctx ends.
+func (m *mailbox[M]) pushWait(ctx context.Context, v M) error {
+	for {
+		err := m.push(v)
+		if err != ErrMailboxFull {
+			return err
+		}
+		m.mu.Lock()
+		if int(m.depth.Load()) < m.capacity || m.closed {
+			m.mu.Unlock()
+			continue
+		}
+		if m.room == nil {
+			m.room = make(chan struct{})
+		}
+		room := m.room
+		m.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ErrMailboxFull
+		}
+	}
+}
+
+// pushControl adds a message to the control lane, which is not bounded: only
+// the shell and the owner of the actor write there.
+func (m *mailbox[M]) pushControl(v M) error {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return ErrStopped
+	}
+	m.ctl.Push(v)
+	m.urgent.Store(true)
+	m.wake()
+	return nil
+}
+
+// pushSystem adds a system message, which also reaches a suspended mailbox.
+func (m *mailbox[M]) pushSystem(v any) bool {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return false
+	}
+	m.sys = append(m.sys, v)
+	m.urgent.Store(true)
+	m.wake()
+	return true
+}
+
+// wake schedules the task unless it is active. It is called with the mutex
+// held and releases it.
+func (m *mailbox[M]) wake() {
+	start := !m.active && (len(m.sys) > 0 || !m.suspended)
+	if start {
+		m.active = true
+	}
+	m.mu.Unlock()
+	if start {
+		m.schedule(m.runFn)
+	}
+}
+
+// run is one activation: it handles what there is and returns when the lanes
+// are empty.
+func (m *mailbox[M]) run() {
+	finished := false
+	defer func() {
+		if !finished { // runtime.Goexit in user code unwound us: go on elsewhere
+			m.schedule(m.runFn)
+		}
+	}()
+	worked := false
+	for {
+		for m.next < len(m.out) && !m.urgent.Load() {
+			var zero M
+			v := m.out[m.next]
+			m.out[m.next] = zero
+			m.next++
+			worked = true
+			m.handle(v)
+		}
+		more, quiet := m.take(&worked)
+		if quiet {
+			finished = true
+			return
+		}
+		if !more && worked {
+			worked = false
+			m.idle()
+		}
+	}
+}
+
+// take handles one urgent message or fetches the next batch. more says that
+// there is work; quiet, that there was none and the task has ended.
+func (m *mailbox[M]) take(worked *bool) (more, quiet bool) {
+	m.mu.Lock()
+	if len(m.sys) > 0 {
+		v := m.sys[0]
+		m.sys[0] = nil
+		m.sys = m.sys[1:]
+		if len(m.sys) == 0 {
+			m.sys = nil
+		}
+		m.urgent.Store(len(m.sys) > 0 || m.ctl.Len() > 0)
+		m.mu.Unlock()
+		m.system(v)
+		return true, false
+	}
+	if m.closed {
+		rest := m.out[m.next:]
+		m.out, m.next, m.active = nil, 0, false
+		m.mu.Unlock()
+		m.bury(rest)
+		return false, true
+	}
+	if m.suspended {
+		m.urgent.Store(false)
+		m.active = false
+		m.mu.Unlock()
+		return false, true
+	}
+	if v, ok := m.ctl.Pop(); ok {
+		m.urgent.Store(m.ctl.Len() > 0)
+		m.mu.Unlock()
+		*worked = true
+		m.handle(v)
+		return true, false
+	}
+	m.urgent.Store(false)
+	if m.next < len(m.out) {
+		m.mu.Unlock()
+		return true, false
+	}
+	if len(m.in) > 0 {
+		m.swap()
+		m.mu.Unlock()
+		return true, false
+	}
+	if *worked {
+		m.mu.Unlock()
+		return false, false // let the idle hook run before we leave
+	}
+	m.release()
+	m.active = false
+	m.mu.Unlock()
+	return false, true
+}
+
+// swap makes the collected messages the batch that is handled next.
+func (m *mailbox[M]) swap() {
+	m.in, m.out, m.next = m.out[:0], m.in, 0
+	m.depth.Store(0)
+	if m.room != nil {
+		close(m.room)
+		m.room = nil
+	}
+}
+
+// release gives the memory of a burst back.
+func (m *mailbox[M]) release() {
+	if cap(m.in) > keepBatch {
+		m.in = nil
+	}
+	if cap(m.out) > keepBatch {
+		m.out = nil
+	}
+	m.out, m.next = m.out[:0], 0
+}
+
+// suspend stops the delivery of control and user messages; resume undoes it.
+func (m *mailbox[M]) suspend() {
+	m.mu.Lock()
+	m.suspended = true
+	m.urgent.Store(true) // makes the task look up
+	m.mu.Unlock()
+}
+
+func (m *mailbox[M]) resume() {
+	m.mu.Lock()
+	m.suspended = false
+	m.urgent.Store(len(m.sys) > 0 || m.ctl.Len() > 0)
+	m.wake()
+}
+
+// close refuses further messages and buries what is queued. The batch under
+// way stays with the task, which buries the rest of it when it looks up.
+func (m *mailbox[M]) close() {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return
+	}
+	m.closed = true
+	m.urgent.Store(true)
+	rest := m.in
+	for {
+		v, ok := m.ctl.Pop()
+		if !ok {
+			break
+		}
+		rest = append(rest, v)
+	}
+	m.in = nil
+	m.depth.Store(0)
+	if m.room != nil {
+		close(m.room)
+		m.room = nil
+	}
+	if !m.active { // no task will come by: suspended, or between two messages
+		rest = append(append([]M(nil), m.out[m.next:]...), rest...)
+		m.out, m.next = nil, 0
+	}
+	m.mu.Unlock()
+	m.bury(rest)
+}
+
+// bury hands messages that nobody will handle to the dead letters.
+func (m *mailbox[M]) bury(rest []M) {
+	for _, v := range rest {
+		m.dead(v)
+	}
+}
+
+// stats returns the user messages waiting and the most that ever waited.
+func (m *mailbox[M]) stats() (depth, highWater int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return int(m.depth.Load()), m.highWater
+}
+
+// PostUserMessage is how protoactor-go code reaches the actor through its PID.
+func (m *mailbox[M]) PostUserMessage(message any) {
+	_, body, _ := actor.UnwrapEnvelope(message)
+	if v, ok := body.(M); ok {
+		if m.push(v) != nil {
+			m.dead(v)
+		}
+	}
+}
+
+// PostSystemMessage takes protoactor-go's own system messages.
+func (m *mailbox[M]) PostSystemMessage(message any) { m.pushSystem(message) }
+
+// RegisterHandlers is called once by protoactor-go when the actor is spawned.
+func (m *mailbox[M]) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Dispatcher) {
+	m.invoker = invoker
+}
+
+// Start is part of actor.Mailbox; there is nothing to do.
+func (m *mailbox[M]) Start() {}
+
+// UserMessageCount returns the user messages waiting.
+func (m *mailbox[M]) UserMessageCount() int { return int(m.depth.Load()) }

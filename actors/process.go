@@ -1,0 +1,356 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/pando-agents/pando/supervisor"
+)
+
+// Process is an actor as a supervised child: it has no goroutine of its own,
+// and an idle one costs memory only. A restart makes a new incarnation behind
+// the same mailbox and PID; an abandonment closes both, and the successor gets
+// new ones. Refs stay valid in either case.
+type Process[M any] struct {
+	sys     *System
+	spec    Spec[M]
+	mailbox atomic.Pointer[mailbox[M]]
+
+	mu    sync.Mutex
+	shell *shell[M]
+}
+
+var _ supervisor.Process = (*Process[int])(nil)
+
+// New returns a process that a supervisor can start.
+func New[M any](sys *System, spec Spec[M]) *Process[M] {
+	if spec.Capacity <= 0 {
+		spec.Capacity = DefaultCapacity
+	}
+	return &Process[M]{sys: sys, spec: spec}
+}
+
+// Ref returns the address of the actor. Messages sent before the first start
+// are refused with ErrStopped.
+func (p *Process[M]) Ref() Ref[M] { return Ref[M]{p} }
+
+// Start runs the factory and the Starter of one incarnation inside the shell
+// and waits for them, or for ctx: then what hangs there is abandoned.
+func (p *Process[M]) Start(ctx context.Context, inc supervisor.Incarnation) error {
+	sh, err := p.ensureShell()
+	if err != nil {
+		return err
+	}
+	m := &startMessage{inc: inc, done: make(chan error, 1)}
+	if !sh.mb.pushSystem(m) {
+		return ErrStopped
+	}
+	select {
+	case err := <-m.done:
+		return err
+	case <-ctx.Done():
+		p.Abandon(inc.Generation)
+		return fmt.Errorf("start of actor %s: %w", p.spec.Name, context.Cause(ctx))
+	}
+}
+
+// Stop asks incarnation gen to end after the message under way. What is queued
+// goes to the dead letters.
+func (p *Process[M]) Stop(gen uint64, reason error) {
+	p.mu.Lock()
+	sh := p.shell
+	p.mu.Unlock()
+	if sh != nil {
+		sh.mb.pushSystem(&stopMessage{gen: gen, reason: reason})
+	}
+}
+
+// Abandon fences incarnation gen off: its mailbox is closed, its PID removed.
+// What it still does outside of its context cannot be stopped.
+func (p *Process[M]) Abandon(gen uint64) {
+	p.mu.Lock()
+	sh := p.shell
+	if sh == nil || sh.started.Load() > gen {
+		p.mu.Unlock()
+		return
+	}
+	p.shell = nil
+	p.mu.Unlock()
+	sh.abandon()
+}
+
+// Kill abandons the incarnation in charge and reports reason as its end, for
+// those who find that it hangs. The supervisor decides what comes after it.
+func (p *Process[M]) Kill(reason error) {
+	p.mu.Lock()
+	sh := p.shell
+	p.shell = nil
+	p.mu.Unlock()
+	if sh == nil {
+		return
+	}
+	sh.abandon()
+	if cx := sh.cx.Load(); cx != nil {
+		cx.leave(reason)
+	}
+}
+
+// Release is called when the process will not be started again: the mailbox of
+// an incarnation that failed is closed, and what waits goes to the dead letters.
+func (p *Process[M]) Release() {
+	p.mu.Lock()
+	sh := p.shell
+	p.shell = nil
+	p.mu.Unlock()
+	if sh != nil {
+		sh.close()
+	}
+}
+
+// ensureShell returns the shell, spawned anew where there is none.
+func (p *Process[M]) ensureShell() (*shell[M], error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shell != nil {
+		return p.shell, nil
+	}
+	sh, err := newShell(p)
+	if err != nil {
+		return nil, err
+	}
+	p.shell = sh
+	p.mailbox.Store(sh.mb)
+	return sh, nil
+}
+
+// forget drops the shell, so that the next start spawns a new one.
+func (p *Process[M]) forget(s *shell[M]) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shell == s {
+		p.shell = nil
+	}
+}
+
+// dead takes a message that nobody will handle.
+func (p *Process[M]) dead(m M) { p.lost(m, ErrStopped) }
+
+func (p *Process[M]) lost(m M, err error) {
+	p.sys.deadLetters.Add(1)
+	if u, ok := any(m).(Unhandled); ok {
+		u.NotHandled(err)
+	}
+}
+
+type startMessage struct {
+	inc  supervisor.Incarnation
+	done chan error
+}
+
+type stopMessage struct {
+	gen    uint64
+	reason error
+}
+
+// shell is what protoactor-go spawns: one mailbox and one PID, and in it the
+// incarnations, one after the other.
+type shell[M any] struct {
+	p       *Process[M]
+	mb      *mailbox[M]
+	pid     *actor.PID
+	started atomic.Uint64 // generation of the latest incarnation
+
+	cx atomic.Pointer[Context[M]]
+
+	// Only the mailbox's task touches these.
+	inst  Actor[M]
+	idler Idler
+}
+
+// Receive is what protoactor-go calls for its own lifecycle messages; typed
+// messages take the short way through the mailbox.
+func (s *shell[M]) Receive(actor.Context) {}
+
+func newShell[M any](p *Process[M]) (*shell[M], error) {
+	s := &shell[M]{p: p}
+	s.mb = &mailbox[M]{
+		handle: s.handle, system: s.system, idle: s.idle, dead: p.dead,
+		schedule: p.sys.dispatcher.Schedule, capacity: p.spec.Capacity, suspended: true,
+	}
+	s.mb.runFn = s.mb.run
+	proto := p.sys.protoSystem()
+	props := actor.PropsFromProducer(func() actor.Actor { return s },
+		actor.WithMailbox(func() actor.Mailbox { return s.mb }),
+		actor.WithDispatcher(p.sys.dispatcher))
+	pid, err := proto.Root.SpawnNamed(props, proto.ProcessRegistry.NextID()+"/"+p.spec.Name)
+	if err != nil {
+		return nil, fmt.Errorf("spawn actor %s: %w", p.spec.Name, err)
+	}
+	s.pid = pid
+	return s, nil
+}
+
+// system handles the messages of the shell itself and of protoactor-go.
+func (s *shell[M]) system(v any) {
+	switch m := v.(type) {
+	case *startMessage:
+		s.start(m)
+	case *stopMessage:
+		if m.gen == s.started.Load() && s.inst != nil {
+			s.stop(m.reason)
+		}
+	case *actor.Stop:
+		if s.inst != nil {
+			s.stop(ErrStopped)
+		}
+	default:
+		guard(func() error { s.mb.invoker.InvokeSystemMessage(v); return nil }, func(error) {})
+	}
+}
+
+// start makes one incarnation.
+func (s *shell[M]) start(m *startMessage) {
+	cx := &Context[M]{process: s.p, generation: m.inc.Generation, exit: m.inc.Exit}
+	s.started.Store(m.inc.Generation)
+	s.cx.Store(cx)
+	var inst Actor[M]
+	guard(func() error {
+		inst = s.p.spec.New()
+		if st, ok := inst.(Starter[M]); ok {
+			return st.Start(cx)
+		}
+		return nil
+	}, func(err error) {
+		if err == nil && cx.Fenced() {
+			err = ErrFenced
+		}
+		if err != nil {
+			cx.end(err)
+			m.done <- err
+			return
+		}
+		s.inst = inst
+		s.idler, _ = inst.(Idler)
+		s.mb.resume()
+		m.done <- nil
+		if cx.stopping {
+			s.leave(cx)
+		}
+	})
+}
+
+// stop ends the incarnation in an orderly way and closes the mailbox.
+func (s *shell[M]) stop(reason error) {
+	inst, cx := s.inst, s.cx.Load()
+	s.clear()
+	guard(func() error {
+		if st, ok := inst.(Stopper); ok {
+			st.Stop(reason)
+		}
+		return nil
+	}, func(err error) {
+		cx.end(reason)
+		s.p.forget(s)
+		s.close()
+		cx.leave(err)
+	})
+}
+
+// close closes the mailbox and takes the PID out of the process registry.
+func (s *shell[M]) close() {
+	s.mb.close()
+	s.p.sys.protoSystem().ProcessRegistry.Remove(s.pid)
+}
+
+func (s *shell[M]) abandon() {
+	if cx := s.cx.Load(); cx != nil {
+		cx.fenced.Store(true)
+		cx.end(ErrFenced)
+	}
+	s.close()
+}
+
+// fail ends an incarnation that cannot go on. The mailbox is kept, suspended,
+// for the next one.
+func (s *shell[M]) fail(reason error) {
+	cx := s.cx.Load()
+	s.mb.suspend()
+	s.clear()
+	cx.end(reason)
+	cx.leave(reason)
+}
+
+func (s *shell[M]) clear() { s.inst, s.idler = nil, nil }
+
+// handle runs one message.
+func (s *shell[M]) handle(m M) {
+	cx := s.cx.Load()
+	done := false
+	defer func() {
+		if !done {
+			s.p.lost(m, ErrNotRun)
+			s.fail(panicked(recover()))
+		}
+	}()
+	s.inst.Receive(cx, m)
+	done = true
+	if cx.stopping {
+		s.leave(cx)
+	}
+}
+
+// leave ends the incarnation at its own wish.
+func (s *shell[M]) leave(cx *Context[M]) {
+	if cx.reason == nil {
+		s.stop(nil)
+		return
+	}
+	s.fail(cx.reason)
+}
+
+// idle runs the Idler of the incarnation.
+func (s *shell[M]) idle() {
+	if s.idler == nil {
+		return
+	}
+	done := false
+	defer func() {
+		if !done {
+			s.fail(panicked(recover()))
+		}
+	}()
+	s.idler.Idle()
+	done = true
+	if cx := s.cx.Load(); cx.stopping {
+		s.leave(cx)
+	}
+}
+
+// guard runs user code and tells then how it went: a panic is an error, and so
+// is runtime.Goexit, during which then runs while the goroutine unwinds.
+func guard(f func() error, then func(error)) {
+	done := false
+	var err error
+	defer func() {
+		if !done {
+			err = panicked(recover())
+		}
+		then(err)
+	}()
+	err = f()
+	done = true
+}
+
+// panicked makes the reason of an end from what recover returned; nil means
+// that the goroutine is being unwound by runtime.Goexit.
+func panicked(v any) error {
+	if v == nil {
+		return supervisor.ErrGoexit
+	}
+	return &supervisor.PanicError{Value: v, Stack: debug.Stack()}
+}
