@@ -55,7 +55,7 @@ func (s *Session) closeAsked(code int, reason string) {
 // or the acknowledgement of ours. Which of the two does not matter to a side
 // that closes anyway.
 func (s *Session) peerCloses(m *protocol.Envelope) {
-	reason, _ := protocol.ParseCloseData(m.Data)
+	reason := protocol.ParseCloseData(m.Data)
 	byPeer := &Error{Code: CodeClosedByPeer, Reason: reason}
 	switch {
 	case s.phase == awaitAck:

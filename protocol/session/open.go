@@ -27,7 +27,6 @@ func (s *Session) connected(epoch uint64) {
 	}
 	s.epoch = epoch
 	s.up, s.opened, s.pinged, s.dialling = true, false, false, false
-	s.lastSeen = s.now
 	s.numbers.connected()
 	s.timers.stop(timerDial)
 	s.after(timerOpen, s.cfg.OpenTimeout)
@@ -76,10 +75,11 @@ func (s *Session) receiveAnswer(m *protocol.Envelope) {
 		_, capabilities := protocol.ParseOpenData(m.Data)
 		s.open(capabilities)
 	case protocol.TypeReject:
-		reason, _ := protocol.ParseCloseData(m.Data)
-		s.disconnect(closeNormal, "rejected", &Error{Code: CodeRejected, Reason: reason})
+		reason := protocol.ParseCloseData(m.Data)
+		s.endAs(closeNormal, reason, &Error{Code: CodeRejected, Reason: reason})
+		s.disconnect(closeNormal, "rejected", nil)
 	case protocol.TypeClose:
-		reason, _ := protocol.ParseCloseData(m.Data)
+		reason := protocol.ParseCloseData(m.Data)
 		s.disconnect(closeNormal, reason, &Error{Code: CodeClosedByPeer, Reason: reason})
 	default:
 		s.drop(DropBeforeAccept, m.MessageID)
@@ -92,7 +92,6 @@ func (s *Session) open(capabilities []string) {
 		s.count.Reopened++
 	}
 	s.opened, s.everOpened = true, true
-	s.openID, s.lastFailure = "", nil
 	s.openedAt = s.now
 	s.pando = slices.Contains(capabilities, CapPando) && slices.Contains(s.cfg.Capabilities, CapPando)
 	s.timers.stop(timerOpen, timerOutage)

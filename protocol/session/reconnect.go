@@ -28,22 +28,22 @@ func (s *Session) connectionEnded(code int, reason string, err error, final bool
 	}
 	cause := s.lossError(code, reason, err)
 	if s.cfg.Role == Acceptor {
-		s.acceptorLost(wasOpen, code, cause, final)
+		s.acceptorLost(code, cause, final)
 		return
 	}
-	if wasOpen {
-		s.outageBegins()
+	if wasOpen && s.now-s.openedAt >= s.cfg.Backoff.quiet() {
+		s.attempts = 0
 	}
 	s.attemptFailed(code, cause, final || endsForGood(code))
 }
 
-// acceptorLost waits for a Pando dialler to come back, if there is one.
-func (s *Session) acceptorLost(wasOpen bool, code int, cause *Error, final bool) {
-	if !wasOpen && s.state == protocol.StateReconnecting {
+// acceptorLost waits for a Pando dialler to come back, if it has met one.
+func (s *Session) acceptorLost(code int, cause *Error, final bool) {
+	if s.state == protocol.StateReconnecting {
 		return // an attempt to come back failed; another may follow
 	}
 	clean := code == closeNormal || code == closeGoingAway || code == closeNoStatus
-	if !wasOpen || final || clean || !s.pando || s.cfg.Wait == 0 {
+	if final || clean || !s.pando || s.cfg.Wait == 0 {
 		s.endAs(code, cause.Reason, cause)
 		s.finish()
 		return
@@ -52,19 +52,15 @@ func (s *Session) acceptorLost(wasOpen bool, code int, cause *Error, final bool)
 	s.after(timerOutage, s.cfg.Wait)
 }
 
-func (s *Session) outageBegins() {
-	if s.now-s.openedAt >= s.cfg.Backoff.quiet() {
-		s.attempts = 0
-	}
-	s.setState(protocol.StateReconnecting)
-}
-
 // attemptFailed plans the dialler's next attempt, or ends the channel.
 func (s *Session) attemptFailed(code int, cause *Error, final bool) {
 	if final || !s.everOpened && !s.cfg.RetryFirst {
 		s.endAs(code, cause.Reason, cause)
 		s.finish()
 		return
+	}
+	if s.everOpened {
+		s.setState(protocol.StateReconnecting)
 	}
 	s.lastFailure = cause
 	if s.cfg.MaxReconnect > 0 && s.timers.due[timerOutage] == never {
@@ -96,7 +92,7 @@ func (s *Session) redialDelay() time.Duration {
 	}
 	b := s.cfg.Backoff
 	limit := min(float64(b.Initial)*math.Pow(b.Factor, float64(s.attempts-1)), float64(b.Max))
-	return time.Duration(limit * min(max(s.cfg.Rand(), 0), 1))
+	return time.Duration(limit * s.cfg.Rand())
 }
 
 func (s *Session) dial() {
@@ -129,7 +125,7 @@ func endsForGood(code int) bool {
 	case closeNormal, closeProtocol, closeUnsupported, closeNoStatus, closeInvalid, closePolicy, closeExtension:
 		return true
 	}
-	return code >= 4000 && code <= 4999
+	return code >= 4000
 }
 
 // lossError puts the end of a connection into words.

@@ -94,11 +94,7 @@ func (s *Session) resolve(m *protocol.Envelope) bool {
 
 func (s *Session) forget(id string) {
 	delete(s.pending, id)
-	if len(s.pending) > 0 {
-		return
-	}
-	s.timers.stop(timerRequests)
-	if s.peak >= manyPending {
+	if len(s.pending) == 0 && s.peak >= manyPending {
 		s.pending, s.peak = nil, 0
 	}
 }

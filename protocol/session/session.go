@@ -180,7 +180,7 @@ func (s *Session) endAs(code int, reason string, err error) {
 // finish is the end of the session.
 func (s *Session) finish() {
 	s.failPending(FailClosed)
-	s.up, s.opened, s.dialling = false, false, false
+	s.up = false
 	s.timers.init()
 	s.setState(protocol.StateClosed)
 	e := s.emit(EffectClosed)
