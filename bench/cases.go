@@ -38,17 +38,18 @@ type plan struct {
 }
 
 // A quick run takes less than a minute for two servers, a full one less than
-// ten for three.
+// ten for three. Many short rounds are better than few long ones: the shorter
+// a round, the more alike are the conditions of the servers within it.
 func quickPlan() plan {
 	return plan{
-		rounds: 3, warmup: 300 * time.Millisecond, window: time.Second,
+		rounds: 5, warmup: 250 * time.Millisecond, window: 600 * time.Millisecond,
 		idleRounds: 1, idleChannels: 9000, heartbeat: 8 * time.Second,
 	}
 }
 
 func fullPlan() plan {
 	return plan{
-		rounds: 5, warmup: 700 * time.Millisecond, window: 2 * time.Second,
+		rounds: 9, warmup: 400 * time.Millisecond, window: time.Second,
 		idleRounds: 2, idleChannels: 9000, heartbeat: 30 * time.Second, all: true,
 	}
 }

@@ -68,7 +68,7 @@ func (o outcome) table(w io.Writer) error {
 	fmt.Fprintf(w, "commit %s, %s, GOMAXPROCS %d, %d × %s, Linux %s, load %s\n\n",
 		e.Commit, e.Go, e.GOMAXPROCS, e.CPUs, e.CPU, e.Kernel, e.Load)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "case\tserver\tfigure\t \tspread\tratio\tmust\t1.5×must\t\treq/s\tp50 µs\tp99 µs\tclient µs\t")
+	fmt.Fprintln(t, "case\tserver\tfigure\t \tbest\tspread\tratio\tmust\t1.5×must\t\treq/s\tp50 µs\tp99 µs\tclient µs\t")
 	last := ""
 	for _, r := range o.Results {
 		name := r.Case
@@ -76,7 +76,8 @@ func (o outcome) table(w io.Writer) error {
 			name = ""
 		}
 		last = r.Case
-		fmt.Fprintf(t, "%s\t%s\t%.2f\t%s\t±%.0f %%\t%s\t%s\t\n", name, r.Server, r.Median, r.Unit, r.spread(), r.budget(), r.rates())
+		fmt.Fprintf(t, "%s\t%s\t%.2f\t%s\t%.2f\t±%.0f %%\t%s\t%s\t\n",
+			name, r.Server, r.Median, r.Unit, slices.Min(values(r.Rounds)), r.spread(), r.budget(), r.rates())
 	}
 	return t.Flush()
 }
