@@ -142,7 +142,7 @@ type tail struct {
 	text []byte
 }
 
-const tailSize = 64 << 10
+const tailSize = 16 << 10
 
 func (l *tail) Write(p []byte) (int, error) {
 	l.mu.Lock()

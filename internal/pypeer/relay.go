@@ -2,7 +2,6 @@ package pypeer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -26,15 +25,6 @@ type Frame struct {
 	// Close is the WebSocket close code with which From ended the connection
 	// (1005: without a code, 1006: without a close frame); then Frame is the reason. 0 for messages.
 	Close int `json:"close,omitempty"`
-}
-
-// JSON returns the frame's line of a transcript, without a newline.
-func (f Frame) JSON() []byte {
-	line, err := json.Marshal(f)
-	if err != nil {
-		panic(fmt.Sprintf("a struct of strings does not marshal: %v", err))
-	}
-	return line
 }
 
 // Relay stands between a dialling and a listening peer and records what they say.
