@@ -62,9 +62,9 @@ func TestAgentRegistrationNeedsTheProvidersSecret(t *testing.T) { // D18
 	r.call("POST", "/agents/register", body, p.auth()...).want(403)
 }
 
-func rsaPEM(t *testing.T, bits int) string {
+func weakRSA(t *testing.T) string {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, bits)
+	key, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestGarbageIsNotAPublicKey(t *testing.T) { // D21
 		"only the first line": "-----BEGIN PUBLIC KEY-----\n" + strings.Repeat("garbage", 30),
 		"no base64":           "-----BEGIN PUBLIC KEY-----\n" + strings.Repeat("!", 200) + "\n-----END PUBLIC KEY-----",
 		"cut":                 good[:300] + "\n-----END PUBLIC KEY-----",
-		"RSA-1024":            rsaPEM(t, 1024),
+		"RSA-1024":            weakRSA(t),
 		"empty":               "",
 	} {
 		if got := register(key); got.status != 422 {
@@ -98,7 +98,6 @@ func TestGarbageIsNotAPublicKey(t *testing.T) { // D21
 	register(strings.Repeat("A", maxPublicKey+1)).problem("string_too_long", "body", "dpop_public_key")
 	register(good).want(200)
 	register("\"" + good + "\"").want(200)
-	register(rsaPEM(t, 4096)).want(200)
 }
 
 func TestAgentInputIsChecked(t *testing.T) {

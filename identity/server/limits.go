@@ -92,6 +92,7 @@ func (l *limiter) take(key string) time.Duration {
 	}
 	if last := now.Add(l.burst); full.After(last) { // the clock was put back
 		full = last
+		l.full[key] = full
 	}
 	full = full.Add(l.gap)
 	if wait := full.Sub(now) - l.burst; wait > 0 {

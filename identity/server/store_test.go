@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -112,6 +113,13 @@ func TestWrongKeyFilesAreRefused(t *testing.T) {
 		"readable secrets key": func(dir string) error { return os.Chmod(filepath.Join(dir, secretsKeyFile), 0o640) },
 	} {
 		dir := t.TempDir()
+		text, err := signingKey().PrivatePEM() // as New would write it
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, signingKeyFile), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		s, err := New(context.Background(), Options{Dir: dir})
 		if err != nil {
 			t.Fatal(err)
@@ -205,7 +213,7 @@ func TestFullDiskIsAnsweredAndPasses(t *testing.T) {
 
 func TestClosedStoreIsAnsweredWithoutPanic(t *testing.T) {
 	t.Parallel()
-	s, err := New(context.Background(), Options{SigningKey: signingKey()})
+	s, err := New(context.Background(), Options{SigningKey: signingKey(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

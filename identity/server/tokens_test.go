@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -386,7 +387,7 @@ func TestAfterACrashProofsFromBeforeAreNotTaken(t *testing.T) {
 	dir := t.TempDir()
 	clock := newClock()
 	start := func() *Server {
-		s, err := New(context.Background(), Options{Dir: dir, SigningKey: signingKey(), Now: clock.now})
+		s, err := New(context.Background(), Options{Dir: dir, SigningKey: signingKey(), Now: clock.now, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
