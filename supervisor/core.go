@@ -383,4 +383,7 @@ func (c *child) enqueue(w *waiter) {
 func terminated(c *child) error { return &Error{Code: CodeTerminated, Child: c.spec.ID} }
 
 // asked reports whether err is what a child that was asked to stop ends with.
-func asked(err error) bool { return err == nil || errors.Is(err, context.Canceled) }
+func asked(err error) bool {
+	var p *PanicError
+	return err == nil || errors.Is(err, context.Canceled) && !errors.As(err, &p)
+}

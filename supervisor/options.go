@@ -3,6 +3,7 @@ package supervisor
 import (
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -58,6 +59,7 @@ type Backoff struct {
 }
 
 func (o Options) withDefaults() Options {
+	o.Children = slices.Clone(o.Children)
 	if o.Name == "" {
 		o.Name = "root"
 	}
