@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pando-agents/pando/protocol"
@@ -129,8 +130,12 @@ func (s *Session) current(epoch uint64) bool { return s.up && epoch == s.epoch }
 
 // emit appends an effect; the pointer is good until the next emit.
 func (s *Session) emit(kind EffectKind) *Effect {
-	s.out = append(s.out, Effect{Kind: kind})
-	return &s.out[len(s.out)-1]
+	n := len(s.out)
+	s.out = slices.Grow(s.out, 1)[:n+1]
+	e := &s.out[n]
+	*e = Effect{}
+	e.Kind = kind
+	return e
 }
 
 // write emits a message of this side.
@@ -141,17 +146,16 @@ func (s *Session) write(id, typ string, data []byte, replyTo string, control boo
 	e := s.emit(EffectWrite)
 	e.Control = control
 	e.Epoch = s.epoch
-	e.Message = protocol.Envelope{
-		MessageID: id,
-		ChannelID: s.channelID,
-		Sequence:  s.numbers.next(),
-		Time:      s.at,
-		Sender:    s.cfg.Self,
-		Recipient: s.cfg.Peer,
-		ReplyTo:   replyTo,
-		Type:      typ,
-		Data:      data,
-	}
+	m := &e.Message // in place: a literal would be built elsewhere and copied
+	m.MessageID = id
+	m.ChannelID = s.channelID
+	m.Sequence = s.numbers.next()
+	m.Time = s.at
+	m.Sender = s.cfg.Self
+	m.Recipient = s.cfg.Peer
+	m.ReplyTo = replyTo
+	m.Type = typ
+	m.Data = data
 }
 
 func (s *Session) drop(why, id string) {
