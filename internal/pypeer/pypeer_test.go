@@ -18,7 +18,7 @@ import (
 func TestPythonClientTalksToPythonServer(t *testing.T) {
 	t.Parallel()
 	dialling, listening := newAgents(t)
-	server := pypeer.NewServer(t, listening, 0)
+	server := pypeer.NewServer(t, listening, 100*time.Millisecond)
 	relay := pypeer.NewRelay(t, server.URL)
 	client := pypeer.NewClient(t, dialling)
 	ctx := t.Context()
@@ -117,6 +117,24 @@ func TestPythonProcessThatSpinsIsReportedAndKilled(t *testing.T) {
 	if _, err := client.Token(t.Context(), listener); !errors.Is(err, &pypeer.Error{Code: pypeer.CodeGone}) {
 		t.Errorf("token from a killed process: %v", err)
 	}
+}
+
+// BenchmarkPythonRoundTrip is the figure to compare Pando with: the SDK on both ends.
+func BenchmarkPythonRoundTrip(b *testing.B) {
+	dialling, listening := newAgents(b)
+	server := pypeer.NewServer(b, listening, 0)
+	client := pypeer.NewClient(b, dialling)
+	channel, err := client.Open(b.Context(), listener, server.URL, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	took, err := client.RoundTrips(b.Context(), channel, b.N, "request", map[string]any{"text": "hello"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(b.N)/took.Seconds(), "round-trips/s")
+	b.Logf("versions: %v", server.Versions)
 }
 
 // acceptFrame is all that the SDK needs to take a channel for open.

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // newAgents returns a dialling and a listening agent that find a registry which
 // gives a made-up token to whoever holds the secret.
-func newAgents(t *testing.T) (dialling, listening pypeer.Agent) {
+func newAgents(t testing.TB) (dialling, listening pypeer.Agent) {
 	t.Helper()
 	const secret = "made-up secret"
 	authority := pypeer.NewAuthority(t)
@@ -66,7 +66,7 @@ func tokenIssuer(secret string) http.Handler {
 	return mux
 }
 
-func newPEM(t *testing.T) (private, public string) {
+func newPEM(t testing.TB) (private, public string) {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
