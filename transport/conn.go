@@ -144,8 +144,9 @@ func (c *Conn) queueClose(lane **buffer, code int, reason string) {
 	c.out.closed = true
 }
 
-// Abort closes the network connection at once; HandleClose gets err, or
-// ErrAborted if err is nil, in a CloseError with code 1006.
+// Abort closes the network connection at once. HandleClose gets err, or ErrAborted
+// if err is nil, in a CloseError with code 1006, or with the code of an earlier
+// Close.
 func (c *Conn) Abort(err error) {
 	c.mu.Lock()
 	if c.dead {

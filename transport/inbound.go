@@ -2,6 +2,7 @@ package transport
 
 import (
 	"io"
+	"net"
 	"time"
 )
 
@@ -20,7 +21,6 @@ type inbound struct {
 	ready  func(fd uintptr) bool // Conn.readable, bound once
 	direct []byte                // where readable is to read to, nil: a pooled buffer
 	n      int                   // bytes read to direct
-	err    error                 // what readable met
 
 	handling string      // the handler method being called, "" if none
 	response int         // the close code gws wanted to send
@@ -39,63 +39,66 @@ func (in *inbound) release() {
 	in.pending = nil
 }
 
-// fill reads once from the network, waiting for something to come, and leaves it
-// in pending. Where gws asks for the payload of a large frame, it reads straight
-// to p instead and returns the number of bytes. What ends the connection is left
-// in stop.
-func (c *Conn) fill(p []byte) int {
+// prepare makes ready for a read from the network that is to satisfy a read of p by
+// gws. It returns the error that ends the reading.
+func (c *Conn) prepare(p []byte) error {
 	in := &c.in
+	in.release()
+	switch {
+	case c.ws == nil: // gws has read the answer to its handshake
+		return io.EOF
+	case in.stop != nil:
+		return in.stop
+	case c.over.Load():
+		return net.ErrClosed
+	}
 	if in.pinged {
 		in.pinged = false
 		c.Flush()
 	}
+	// The payload of a large frame goes straight to where gws wants it.
 	if len(p) >= chunkSize && in.watch.left >= int64(len(p)) && in.leftover == nil {
-		n := c.readTo(p)
-		in.watch.complete = false
+		in.direct = p
+	}
+	return nil
+}
+
+// failed takes note of the error of a raw read.
+func (in *inbound) failed(err error) {
+	if err != nil {
+		in.stop = err
+	}
+}
+
+// accept checks what a read from the network has brought. It returns the number
+// of bytes that went straight to gws; what ends the connection is left in stop.
+func (c *Conn) accept() int {
+	in := &c.in
+	in.watch.complete = false
+	n := 0
+	if in.direct != nil {
+		n, in.n, in.direct = in.n, 0, nil
 		if n > 0 {
 			in.watch.skip(int64(n))
 		}
-		c.checkTimer()
-		return n
-	}
-	if in.leftover != nil {
-		in.pending, in.leftover = in.leftover, nil
-	} else {
-		c.readSome()
-	}
-	if len(in.pending) == 0 {
-		return 0
-	}
-	ok, v := in.watch.scan(in.pending, c.o.maxMessage())
-	if v != nil {
+	} else if ok, v := in.watch.scan(in.pending, c.o.maxMessage()); v != nil {
 		in.pending = in.pending[:ok]
 		in.stop = v
 	}
-	c.checkTimer()
-	return 0
-}
-
-// readTo reads to p.
-func (c *Conn) readTo(p []byte) int {
-	in := &c.in
-	if c.raw != nil {
-		in.direct, in.n = p, 0
-		c.rawRead()
-		in.direct = nil
-		return in.n
+	if in.stopTimer != nil && (in.watch.complete || !in.watch.unfinished()) {
+		in.stopTimer()
+		in.stopTimer = nil
 	}
-	c.startTimer()
-	n, err := c.net.Read(p)
-	in.stop = err
 	return n
 }
 
-// readSome reads to pending. On a raw connection it waits without a buffer. On
-// others it waits with a small one, and takes a large one once that was filled.
-func (c *Conn) readSome() {
+// readBlocking reads where the network connection has only blocking calls. It waits
+// with a small buffer, and takes a large one once that was filled.
+func (c *Conn) readBlocking() {
 	in := &c.in
-	if c.raw != nil {
-		c.rawRead()
+	c.startTimer()
+	if in.direct != nil {
+		in.n, in.stop = c.net.Read(in.direct)
 		return
 	}
 	if in.small == nil {
@@ -106,20 +109,9 @@ func (c *Conn) readSome() {
 		in.buf = chunks.Get().(*chunk)
 		b = in.buf[:]
 	}
-	c.startTimer()
 	n, err := c.net.Read(b)
 	in.pending, in.stop = b[:n], err
 	in.filled = n == len(in.small) && in.buf == nil
-}
-
-func (c *Conn) rawRead() {
-	in := &c.in
-	in.err = nil
-	err := c.raw.Read(in.ready)
-	if err == nil {
-		err = in.err
-	}
-	in.stop = err
 }
 
 // readable is called when the socket may have something. It reports false to wait.
@@ -143,7 +135,7 @@ func (c *Conn) readable(fd uintptr) bool {
 		c.startTimer()
 		return false
 	}
-	in.n, in.err = n, err
+	in.n, in.stop = n, err
 	return true
 }
 
@@ -155,14 +147,6 @@ func (c *Conn) startTimer() {
 	}
 }
 
-// checkTimer stops the timer when the message it was for is complete.
-func (c *Conn) checkTimer() {
-	if c.in.stopTimer != nil && (c.in.watch.complete || !c.in.watch.unfinished()) {
-		c.in.stopTimer()
-		c.in.stopTimer = nil
-	}
-}
-
 // linger reads and forgets what still comes, so that the peer gets to read our
 // close frame: closing a socket with unread data resets the connection. The close
 // timer ends it.
@@ -170,9 +154,12 @@ func (c *Conn) linger() {
 	if w, ok := c.net.(interface{ CloseWrite() error }); ok {
 		_ = w.CloseWrite()
 	}
-	for c.in.stop = nil; c.in.stop == nil; {
-		c.readSome()
-		c.in.release()
+	for c.in.stop = nil; c.in.stop == nil; c.in.release() {
+		if c.raw != nil {
+			c.in.failed(c.raw.Read(c.in.ready))
+		} else {
+			c.readBlocking()
+		}
 	}
 }
 

@@ -137,9 +137,6 @@ func (c *Conn) finish() {
 		v = cut(c.in.stop)
 	}
 	c.in.release()
-	if c.in.stopTimer != nil {
-		c.in.stopTimer()
-	}
 	if c.lastWords(v) {
 		c.Flush()
 		c.awaitQuiet()
@@ -148,6 +145,9 @@ func (c *Conn) finish() {
 		}
 	}
 	c.over.Store(true)
+	if c.in.stopTimer != nil {
+		c.in.stopTimer()
+	}
 	c.mu.Lock()
 	c.stopCloseTimer()
 	closed := c.dead
