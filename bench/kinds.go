@@ -42,6 +42,7 @@ type readiness struct {
 func kinds() []kind {
 	return []kind{
 		{name: "floor", serve: serveFloor},
+		{name: "pando", serve: servePando},
 		{name: "python", command: pythonServer},
 	}
 }
