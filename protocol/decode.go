@@ -126,12 +126,12 @@ type decoder struct {
 
 	seen     uint32 // bit 1<<f: the key of field f, or a case variant, was there
 	exact    uint32 // bit 1<<f: the key of field f was there
-	objects  uint32 // bit 1<<f: the value of field f was an object
 	texts    [stringFields]ref
 	sequence int64
 	data     ref
 }
 
+// wrong notes what is wrong with a field; only the first such thing is kept.
 func (d *decoder) wrong(code, message string) {
 	if d.wrongCode == "" {
 		d.wrongCode, d.wrongMessage = code, message
@@ -160,14 +160,13 @@ func (d *decoder) frame() {
 	d.code, d.message = d.wrongCode, d.wrongMessage
 }
 
-// complete checks that what must be there was there.
+// complete notes what should be there and is not.
 func (d *decoder) complete() {
 	switch {
 	case d.exact&(1<<fieldMeta) == 0:
 		d.wrong(CodeInvalidMessage, "meta is missing")
 	case d.exact&(1<<fieldContent) == 0:
 		d.wrong(CodeInvalidMessage, "content is missing")
-	case d.objects&(1<<fieldContent) == 0:
 	case d.texts[fieldType].size == 0:
 		d.wrong(CodeInvalidContent, "content.type is missing or empty")
 	}
@@ -250,9 +249,9 @@ func (d *decoder) fieldValue(i int, f field) int {
 	case fieldUnknown:
 		return d.value(i)
 	case fieldMeta:
-		return d.partValue(i, f, partMeta, "meta is not an object")
+		return d.partValue(i, partMeta, "meta is not an object")
 	case fieldContent:
-		return d.partValue(i, f, partContent, "content is not an object")
+		return d.partValue(i, partContent, "content is not an object")
 	case fieldSequence:
 		return d.sequenceValue(i)
 	case fieldData:
@@ -261,9 +260,8 @@ func (d *decoder) fieldValue(i int, f field) int {
 	return d.stringValue(i, f)
 }
 
-func (d *decoder) partValue(i int, f field, in part, message string) int {
+func (d *decoder) partValue(i int, in part, message string) int {
 	if d.at(i) == '{' {
-		d.objects |= 1 << f
 		return d.part(i, in)
 	}
 	d.wrong(CodeInvalidMessage, message)
@@ -393,7 +391,14 @@ func (d *decoder) envelope(e *Envelope) {
 		typ,
 		data,
 	}
-	all := bytes.Join(parts[:], nil)
+	size := 0
+	for _, p := range parts {
+		size += len(p)
+	}
+	all := make([]byte, 0, size)
+	for _, p := range parts {
+		all = append(all, p...)
+	}
 	end := len(all) - len(data)
 	e.Data = all[end:]
 	// Nobody else has these bytes, so nobody can change the strings.

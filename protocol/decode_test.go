@@ -255,6 +255,8 @@ var refused = []struct {
 	{`{"meta":{"message_id":"m","sequence":9223372036854775808},"content":{"type":"x"}}`, CodeInvalidMessage},
 	{`{"meta":{"message_id":"m","sequence":true},"content":{"type":"x"}}`, CodeInvalidMessage},
 	{`{"content":{"type":1},"meta":{"sequence":[],"message_id":"m"}}`, CodeInvalidContent},
+	{`{"meta":{"message_id":"m","sequence":true},"content":{"type":1}}`, CodeInvalidMessage},
+	{`{"meta":{"message_id":"m"},"content":7,"meta2":{}}`, CodeInvalidMessage},
 	// Not content.
 	{`{"meta":{"message_id":"m"},"content":{}}`, CodeInvalidContent},
 	{`{"meta":{"message_id":"m"},"content":{"data":{}}}`, CodeInvalidContent},

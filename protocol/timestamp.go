@@ -13,17 +13,18 @@ func AppendTimestamp(dst []byte, t time.Time) []byte {
 	year, month, day := t.Date()
 	hour, minute, second := t.Clock()
 	if 0 <= year && year <= 9999 {
-		dst = appendDigits(dst, year, 4)
+		dst = append2(append2(dst, year/100), year%100)
 	} else {
 		dst = strconv.AppendInt(dst, int64(year), 10)
 	}
-	dst = appendDigits(append(dst, '-'), int(month), 2)
-	dst = appendDigits(append(dst, '-'), day, 2)
-	dst = appendDigits(append(dst, 'T'), hour, 2)
-	dst = appendDigits(append(dst, ':'), minute, 2)
-	dst = appendDigits(append(dst, ':'), second, 2)
+	dst = append2(append(dst, '-'), int(month))
+	dst = append2(append(dst, '-'), day)
+	dst = append2(append(dst, 'T'), hour)
+	dst = append2(append(dst, ':'), minute)
+	dst = append2(append(dst, ':'), second)
 	if micro := t.Nanosecond() / 1000; micro != 0 {
-		dst = appendDigits(append(dst, '.'), micro, 6)
+		dst = append2(append(dst, '.'), micro/10000)
+		dst = append2(append2(dst, micro/100%100), micro%100)
 	}
 	return append(dst, "+00:00"...)
 }
@@ -34,12 +35,7 @@ func FormatTimestamp(t time.Time) string {
 	return string(AppendTimestamp(buf[:0], t))
 }
 
-// appendDigits appends n, which is not negative, with leading zeros.
-func appendDigits(dst []byte, n, width int) []byte {
-	var buf [6]byte
-	for i := width - 1; i >= 0; i-- {
-		buf[i] = byte('0' + n%10)
-		n /= 10
-	}
-	return append(dst, buf[:width]...)
+// append2 appends n, which is below 100, with two digits.
+func append2(dst []byte, n int) []byte {
+	return append(dst, byte('0'+n/10), byte('0'+n%10))
 }
