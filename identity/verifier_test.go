@@ -249,7 +249,11 @@ func TestTokensWithABadSignatureAreRefused(t *testing.T) {
 		"header no object":       "W10." + parts[1] + "." + parts[2],
 		"registry's name on kid": a.tamper(good, map[string]any{"iss": "registry"}),
 	} {
+		asked := a.g.count("/tokens/verify")
 		a.expect(name, handshake(token, a.proof(good, nil)), RefusedToken)
+		if name != "another key, no kid" && name != "registry's name on kid" && a.g.count("/tokens/verify") != asked {
+			t.Errorf("%s: the registry was asked", name)
+		}
 	}
 	if strings.Contains(a.log.String(), parts[1]) || strings.Contains(a.log.String(), parts[2]) {
 		t.Error("the log holds a token")
@@ -550,6 +554,10 @@ func TestTokensOfAnOriginalRegistryAreVerifiedOnline(t *testing.T) {
 	a.expect("bound all the same", handshake(bound, a.proof(bound, nil)), "")
 	if n := a.g.count("/.well-known/jwks.json"); n != 0 {
 		t.Errorf("asked %d times for a key set that it has not", n)
+	}
+	a.g.before = answer(200, `{"valid":true,"subject":"`+testAgent+`","target":"`+testTarget+`","expires_at":1700000000}`)
+	if peer, refusal := a.v.Verify(handshake(a.unbound(nil))); refusal != nil || peer.Expires.Unix() != 1700000000 {
+		t.Errorf("the registry's earlier end does not count: %+v, %+v", peer, refusal)
 	}
 	a.g.before = answer(200, `{"valid":true,"subject":"`+testProvider+`","target":"`+testTarget+`","expires_at":1900000000}`)
 	a.expect("the registry names another", handshake(a.unbound(nil)), RefusedToken)
