@@ -79,6 +79,10 @@ func (c *Conn) Start(h Handler) {
 		panic("transport: connection started twice")
 	}
 	c.h = h
+	if c.writable() && !c.out.writing { // it has drained while there was nobody to tell
+		c.out.writing = true
+		go c.flushSlowly()
+	}
 	c.mu.Unlock()
 	go c.read()
 }

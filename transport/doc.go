@@ -13,6 +13,11 @@
 // while the peer does not take what is sent, or where the connection cannot be
 // written without blocking (TLS, wrapped connections).
 //
+// A peer that breaks RFC 6455 or a limit (see [Options]; also 100 pings within a
+// second, of which only the latest unanswered one is answered) gets a close frame
+// and some time to read it. Binary messages are refused with 1003, compression is
+// never negotiated.
+//
 // An idle connection over plain TCP holds its reader's stack, the structures of
 // net and gws, and no buffer.
 package transport

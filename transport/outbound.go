@@ -167,8 +167,9 @@ func (c *Conn) flushSlowly() {
 	for {
 		if c.writable() {
 			c.out.starved = false
+			h := c.h
 			c.mu.Unlock()
-			c.tellWritable()
+			c.tellWritable(h)
 			c.mu.Lock()
 		}
 		if c.dead || !c.out.take(c.client) {
@@ -218,10 +219,7 @@ func (c *Conn) written() {
 
 // tellWritable calls HandleWritable and survives whatever it does. A handler that
 // ends the goroutine takes the flusher with it, so another one goes on.
-func (c *Conn) tellWritable() {
-	if c.h == nil {
-		return
-	}
+func (c *Conn) tellWritable(h Handler) {
 	returned := false
 	defer func() {
 		if returned {
@@ -234,13 +232,13 @@ func (c *Conn) tellWritable() {
 			go c.flushSlowly()
 		}
 	}()
-	c.h.HandleWritable()
+	h.HandleWritable()
 	returned = true
 }
 
 // writable reports whether HandleWritable is due.
 func (c *Conn) writable() bool {
-	return c.out.starved && !c.closing &&
+	return c.out.starved && c.h != nil && !c.closing &&
 		c.out.data.size()+c.out.wire.size() < c.o.maxOutbound()/2
 }
 

@@ -147,6 +147,24 @@ func TestQueueRefusesWhatIsOverMaxOutboundAndTellsWhenThereIsRoom(t *testing.T) 
 	})
 }
 
+func TestHandleWritableComesThoughTheConnectionIsStartedLate(t *testing.T) {
+	t.Parallel()
+	conns := make(chan *Conn, 1)
+	addr, _ := real().serve(t, &Options{MaxOutbound: 1000}, func(c *Conn) { conns <- c })
+	r := rawOpen(t, real(), addr, nil)
+	c := <-conns
+	defer c.Abort(nil)
+	if err := c.Send(Data, []byte(pattern(900))); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Send(Data, []byte(pattern(900))); !errors.Is(err, ErrQueueFull) {
+		t.Fatal(err)
+	}
+	c.Flush()
+	r.expect(opText, pattern(900))
+	<-newRecorder().start(c).writable
+}
+
 func TestControlLaneOvertakesDataButNotWithinAMessage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
