@@ -101,7 +101,6 @@ func (s *Supervisor) abandon(c *child, gen uint64, reason error) {
 		if c.run.cancel != nil {
 			c.run.cancel(reason)
 		}
-		c.run = nil
 	}
 	if c.spec.Process != nil {
 		s.call(c, gen, "Abandon", func() { c.spec.Process.Abandon(gen) })

@@ -214,3 +214,31 @@ func TestStopTellsTheProcessItsGenerationAndReason(t *testing.T) {
 		}
 	})
 }
+
+func TestCallThatComesWithTheLastEndIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := &fake{}
+		s := serve(t, Options{Children: []Spec{{ID: "a", Process: p}}})
+		w := &waiter{reply: make(chan error, 1)}
+		p.stop = func(gen uint64, _ error) {
+			p.exit(gen, nil)
+			s.post(event{kind: evTerminate, id: "a", w: w})
+		}
+		noError(t, s.stop(nil))
+		wantError(t, <-w.reply, ErrNotRunning)
+	})
+}
+
+func TestCallerOfARefusedStartWhoLeavesChangesNothing(t *testing.T) {
+	t.Parallel()
+	o := Options{}.withDefaults()
+	k := newCore(&o)
+	k.step(event{kind: evBoot})
+	twin := &child{spec: Spec{ID: "a", Process: &fake{}}}
+	k.step(event{kind: evAdd, c: &child{spec: twin.spec}})
+	k.step(event{kind: evAdd, c: twin})
+	k.step(event{kind: evForget, c: twin})
+	if k.kids["a"] == nil || k.first != k.kids["a"] || k.kids["a"].state != Starting {
+		t.Fatalf("the child with the same id was harmed: %+v", k.kids["a"])
+	}
+}

@@ -358,19 +358,12 @@ func (k *core) drop(c *child, why, end error) {
 	c.state, c.prev, c.next, c.wait, c.rare = gone, nil, nil, nil, nil
 }
 
-// answerStart answers those who wait for a start.
+// answerStart answers those who wait for a start. Nobody can be waiting for the end of a child that is not dropped.
 func (k *core) answerStart(c *child, err error) {
-	var rest *waiter
-	for w := c.wait; w != nil; {
-		following := w.next
-		if w.stop {
-			w.next, rest = rest, w
-		} else {
-			k.reply(w, err)
-		}
-		w = following
+	for w := c.wait; w != nil; w = w.next {
+		k.reply(w, err)
 	}
-	c.wait = rest
+	c.wait = nil
 }
 
 func (c *child) enqueue(w *waiter) {

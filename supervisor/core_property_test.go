@@ -144,7 +144,7 @@ func TestCoreKeepsItsPromisesWhateverHappens(t *testing.T) {
 			"add":       w.unlessDone(func() { w.add(ids.Draw(t, "id")) }),
 			"terminate": w.unlessDone(func() { w.step(event{kind: evTerminate, id: ids.Draw(t, "id"), w: &waiter{}}) }),
 			"restart":   w.unlessDone(func() { w.step(event{kind: evRestart, id: ids.Draw(t, "id"), w: &waiter{}}) }),
-			"forget": w.unlessDone(w.some(func(l *life) { w.step(event{kind: evForget, c: l.c}) })),
+			"forget":    w.unlessDone(w.some(func(l *life) { w.step(event{kind: evForget, c: l.c}) })),
 			"started": w.unlessDone(w.some(func(l *life) {
 				var err error
 				if l.c.spec.Process != nil {

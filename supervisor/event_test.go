@@ -25,6 +25,10 @@ func TestSlowSubscriberLosesEventsAndIsToldHowMany(t *testing.T) {
 		if e := <-events; e.Missed != 9 || e.Generation != 6 || !strings.Contains(e.String(), "9 events missed") {
 			t.Fatalf("next event %v", e)
 		}
+		noError(t, s.Restart(t.Context(), "a"))
+		if e := <-events; e.Missed != 1 {
+			t.Fatalf("%d missed, want the start of the last incarnation only", e.Missed)
+		}
 		cancel()
 		cancel()
 		if _, open := <-events; open {

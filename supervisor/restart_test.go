@@ -150,6 +150,7 @@ func TestOnGiveUpThatPanicsOrExitsDoesNotStopFurtherCalls(t *testing.T) {
 			BudgetPerChild: true, Budget: Budget{Failures: 1},
 			OnGiveUp: func(id string, _ error) {
 				log.add(id)
+				time.Sleep(time.Second) // the others are given up meanwhile
 				switch len(id) {
 				case 1:
 					panic("bug")
@@ -163,6 +164,7 @@ func TestOnGiveUpThatPanicsOrExitsDoesNotStopFurtherCalls(t *testing.T) {
 			noError(t, s.StartChild(t.Context(), Spec{ID: id, Service: fails}))
 			synctest.Wait()
 		}
+		later(time.Minute)
 		if got := log.take(); !slices.Equal(got, []string{"a", "bb", "ccc"}) {
 			t.Fatalf("called for %q", got)
 		}

@@ -297,3 +297,38 @@ func TestServiceThatEndsAsSoonAsItIsReadyHasStarted(t *testing.T) {
 		}
 	})
 }
+
+func TestContextOfAnIncarnationIsDoneWhenItHasEnded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var inStart, inServe context.Context
+		sup := New(Options{Children: []Spec{
+			{ID: "a", Restart: Temporary, Service: ServiceFunc(func(ctx context.Context) error { inServe = ctx; return nil })},
+			{ID: "b", Process: &fake{start: func(ctx context.Context, _ Incarnation) error { inStart = ctx; return nil }}},
+		}})
+		serveOn(t, context.WithValue(t.Context(), contextKey{}, "value"), sup)
+		wantError(t, context.Cause(inServe), ErrEnded)
+		wantError(t, inStart.Err(), context.Canceled)
+		if inStart.Value(contextKey{}) != "value" {
+			t.Fatal("the value is lost")
+		}
+	})
+}
+
+func TestReturningTheReasonOfTheStopIsANormalEndAndPanickingIsNot(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := serve(t, Options{Children: []Spec{
+			{ID: "a", Service: ServiceFunc(func(ctx context.Context) error { <-ctx.Done(); panic(ctx.Err()) })},
+			{ID: "b", Service: ServiceFunc(func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) })},
+		}})
+		events, cancel := s.Subscribe(10)
+		defer cancel()
+		noError(t, s.stop(errBoom))
+		if b := <-events; b.Child != "b" || b.Kind != Stopped || b.Reason != nil {
+			t.Fatalf("event %v", b)
+		}
+		var p *PanicError
+		if a := <-events; a.Child != "a" || a.Kind != Stopped || !errors.As(a.Reason, &p) {
+			t.Fatalf("event %v", a)
+		}
+	})
+}

@@ -167,26 +167,45 @@ func BenchmarkStartChild(b *testing.B) {
 	<-ended
 }
 
-// BenchmarkPanicToUp is the way from a panic in a service to its next incarnation.
-func BenchmarkPanicToUp(b *testing.B) {
-	up := make(chan struct{})
-	s := New(Options{
-		Budget: Budget{Failures: -1}, Rand: func() float64 { return 0 }, Logger: slog.New(slog.DiscardHandler),
-		Children: []Spec{{ID: "a", Service: ServiceFunc(func(ctx context.Context) error {
+// BenchmarkExitToUp is the way from the end of an incarnation to the next one: of a Process, and of a Service that
+// panics, which includes taking its stack.
+func BenchmarkExitToUp(b *testing.B) {
+	b.Run("process", func(b *testing.B) {
+		up := make(chan Incarnation)
+		p := &fake{start: func(_ context.Context, inc Incarnation) error { up <- inc; return nil }}
+		p.stop = func(gen uint64, _ error) { p.exit(gen, nil) }
+		benchmarkRestarts(b, Spec{ID: "a", Process: p}, func() {
+			inc := <-up
+			p.forget(inc.Generation - 1)
+			inc.Exit(errBoom)
+		}, func() { <-up })
+	})
+	b.Run("service", func(b *testing.B) {
+		up := make(chan struct{})
+		benchmarkRestarts(b, Spec{ID: "a", Service: ServiceFunc(func(ctx context.Context) error {
 			select {
 			case up <- struct{}{}:
 				panic("bench")
 			case <-ctx.Done():
 				return nil
 			}
-		})}},
+		})}, func() { <-up }, func() {})
+	})
+}
+
+func benchmarkRestarts(b *testing.B, spec Spec, once, last func()) {
+	s := New(Options{
+		Budget: Budget{Failures: -1}, Rand: func() float64 { return 0 }, Logger: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(b.Context())
 	ended := make(chan error)
 	go func() { ended <- s.Serve(ctx) }()
+	<-s.Ready()
+	go func() { _ = s.StartChild(ctx, spec) }()
 	for b.Loop() {
-		<-up
+		once()
 	}
+	last()
 	cancel()
 	<-ended
 }
