@@ -65,16 +65,14 @@ func (a *Agent) HandleFactory(messageType string, factory func() Handler, opts .
 // Python agent has.
 func (a *Agent) fallback() func(messageType string) *channel.Spec {
 	echo := &channel.Spec{Shared: HandlerFunc(func(_ context.Context, m *Message) (any, error) {
-		var in struct {
-			Text json.RawMessage `json:"text"`
+		text := protocol.Member(m.Data, "text")
+		if text == nil {
+			text = []byte(`""`)
 		}
-		if err := m.Decode(&in); err != nil {
-			return nil, err
-		}
-		if in.Text == nil {
-			in.Text = json.RawMessage(`""`)
-		}
-		return map[string]any{"text": in.Text, "timestamp": protocol.FormatTimestamp(a.env.Now())}, nil
+		data := make([]byte, 0, len(text)+64)
+		data = append(append(data, `{"text":`...), text...)
+		data = protocol.AppendTimestamp(append(data, `,"timestamp":"`...), a.env.Now())
+		return json.RawMessage(append(data, `"}`...)), nil
 	})}
 	return func(messageType string) *channel.Spec {
 		if messageType == protocol.TypeRequest {

@@ -18,7 +18,7 @@ import (
 	idserver "github.com/pando-agents/pando/identity/server"
 )
 
-// servePando runs an agent with the handler that the floor has, behind net/http
+// servePando runs an agent with its default handler, an echo like the floor's, behind net/http
 // as any user would mount it. Its identity registry runs in this process too,
 // but is asked only once per token and minute.
 func servePando(ctx context.Context, addr string, ready func(readiness) error) error {
@@ -41,7 +41,6 @@ func servePando(ctx context.Context, addr string, ready func(readiness) error) e
 	if err != nil {
 		return err
 	}
-	a.Handle(pando.Request, echo)
 	token, err := registry.bearer(ctx, dialler, agent.AgentID)
 	if err != nil {
 		return err
@@ -60,17 +59,6 @@ func servePando(ctx context.Context, addr string, ready func(readiness) error) e
 		_ = ready(readiness{URL: "ws://" + ln.Addr().String() + "/ws", Token: token})
 	}()
 	return a.Run(ctx)
-}
-
-// echo answers with the text of the request.
-func echo(_ context.Context, m *pando.Message) (any, error) {
-	var in struct {
-		Text string `json:"text"`
-	}
-	if err := m.Decode(&in); err != nil {
-		return nil, err
-	}
-	return map[string]string{"text": in.Text}, nil
 }
 
 // testRegistry is an identity registry for a benchmark.

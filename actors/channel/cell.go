@@ -18,8 +18,9 @@ type cell struct {
 
 	// The rest belongs to whoever is inside do.
 	session  *session.Session
-	input    *input // what is being taken, until it has been
-	attempts int    // how often it was begun
+	input    *input            // what is being taken, until it has been
+	attempts int               // how often it was begun
+	buffer   *[]session.Effect // what effects is a part of
 	effects  []session.Effect
 	next     int  // the first effect that is not carried out
 	tries    int  // how often that one has been begun
@@ -54,10 +55,11 @@ func (c *cell) take(gen uint64) bool {
 
 // step asks the session what to do about ev.
 func (c *cell) step(ev *session.Event) {
-	if c.effects == nil {
-		c.effects = effectBuffers.Get().([]session.Effect)
+	if c.buffer == nil {
+		c.buffer = effectBuffers.Get().(*[]session.Effect)
 	}
-	c.effects, c.next, c.tries = c.session.AppendStep(c.effects[:0], ev), 0, 0
+	c.effects, c.next, c.tries = c.session.AppendStep((*c.buffer)[:0], ev), 0, 0
+	*c.buffer = c.effects[:0]
 }
 
 // current returns the next effect to carry out, or nil. done goes on to the
@@ -78,11 +80,14 @@ func (c *cell) done() {
 // rest gives the effect buffer back when there is nothing to do: a channel at
 // rest holds neither the buffer nor its last message.
 func (c *cell) rest() {
-	if c.effects == nil || c.next < len(c.effects) {
+	if c.buffer == nil || c.next < len(c.effects) {
 		return
 	}
-	effectBuffers.Put(c.effects[:0]) //nolint:staticcheck // the slice header is small beside the buffer
-	c.effects, c.next = nil, 0
+	effectBuffers.Put(c.buffer)
+	c.buffer, c.effects, c.next = nil, nil, 0
 }
 
-var effectBuffers = sync.Pool{New: func() any { return make([]session.Effect, 0, 8) }}
+var effectBuffers = sync.Pool{New: func() any {
+	b := make([]session.Effect, 0, 8)
+	return &b
+}}

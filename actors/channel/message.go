@@ -105,19 +105,20 @@ func encode(data any) ([]byte, error) {
 		}
 		return object(b)
 	}
-	if !json.Valid(raw) {
-		return nil, &Error{Code: CodeInvalid, Op: "encode", Reason: "data is not valid JSON"}
+	raw = bytes.TrimSpace(raw)
+	if err := protocol.CheckData(raw, protocol.Limits{MaxBytes: len(raw) + 1}); err != nil {
+		return nil, &Error{Code: CodeInvalid, Op: "encode", Err: err}
 	}
-	return object(raw)
+	return raw, nil
 }
 
-// object checks that raw is a JSON object; null becomes an empty one.
+// object checks that what was marshalled is a JSON object; null becomes an empty
+// one.
 func object(raw []byte) ([]byte, error) {
-	raw = bytes.TrimLeft(raw, " \t\r\n")
 	switch {
-	case len(raw) > 0 && raw[0] == '{':
+	case raw[0] == '{':
 		return raw, nil
-	case string(bytes.TrimSpace(raw)) == "null":
+	case string(raw) == "null":
 		return nil, nil
 	}
 	return nil, &Error{Code: CodeInvalid, Op: "encode", Reason: "data must be a JSON object"}
