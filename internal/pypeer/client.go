@@ -208,6 +208,10 @@ func (c *Client) Verify(ctx context.Context, method, url string, headers map[str
 	return valid, err
 }
 
+// Kill ends the process as a crash would (SIGKILL) and returns when it is gone.
+// What waits for an answer fails with [CodeGone].
+func (c *Client) Kill() { c.process.kill() }
+
 // encode makes the JSON text of data; Python parses it.
 func encode(data any) (string, error) {
 	if text, ok := data.(JSON); ok {

@@ -135,6 +135,13 @@ func (p *process) stop() {
 	<-p.done
 }
 
+// kill ends the process without asking it. It returns when the process has been
+// reaped.
+func (p *process) kill() {
+	_ = p.command.Process.Kill()
+	<-p.done
+}
+
 // tail keeps the last part of what a process writes to stderr. It is safe for
 // concurrent use.
 type tail struct {

@@ -19,6 +19,10 @@ type Server struct {
 	Health string
 	// Versions are those of Python and the packages, by name.
 	Versions map[string]string
+
+	agent     Agent
+	arguments []string
+	process   *process
 }
 
 // NewServer starts a listening Python agent on a free loopback port and returns
@@ -33,8 +37,20 @@ func NewServer(t testing.TB, agent Agent, ping time.Duration) *Server {
 	p := launch(t, agent, "server.py", arguments...)
 	address := fmt.Sprintf("127.0.0.1:%d", p.hello.Port)
 	return &Server{
-		URL:      "ws://" + address + "/ws",
-		Health:   "http://" + address + "/health",
-		Versions: p.hello.Versions,
+		URL:       "ws://" + address + "/ws",
+		Health:    "http://" + address + "/health",
+		Versions:  p.hello.Versions,
+		agent:     agent,
+		arguments: append(arguments, "--port", strconv.Itoa(p.hello.Port)),
+		process:   p,
 	}
+}
+
+// Kill ends the process as a crash would (SIGKILL) and returns when it is gone.
+func (s *Server) Kill() { s.process.kill() }
+
+// Restart starts the agent anew on the same port, after [Server.Kill].
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.process = launch(t, s.agent, "server.py", s.arguments...)
 }
