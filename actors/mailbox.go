@@ -259,12 +259,14 @@ func (m *mailbox[M]) resume() {
 }
 
 // close refuses further messages and buries what is queued. The batch under
-// way stays with the task, which buries the rest of it when it looks up.
-func (m *mailbox[M]) close() {
+// way stays with the task, which buries the rest of it when it looks up. It
+// reports whether there is such a task.
+func (m *mailbox[M]) close() (active bool) {
 	m.mu.Lock()
+	active = m.active
 	if m.closed {
 		m.mu.Unlock()
-		return
+		return active
 	}
 	m.closed = true
 	m.urgent.Store(true)
@@ -282,12 +284,13 @@ func (m *mailbox[M]) close() {
 		close(m.room)
 		m.room = nil
 	}
-	if !m.active { // no task will come by: suspended, or between two messages
+	if !active { // no task will come by: suspended, or between two messages
 		rest = append(append([]M(nil), m.out[m.next:]...), rest...)
 		m.out, m.next = nil, 0
 	}
 	m.mu.Unlock()
 	m.bury(rest)
+	return active
 }
 
 // bury hands messages that nobody will handle to the dead letters.

@@ -94,10 +94,10 @@ func (p *Process[M]) Kill(reason error) {
 	if sh == nil {
 		return
 	}
-	sh.abandon()
 	if cx := sh.cx.Load(); cx != nil {
 		cx.leave(reason)
 	}
+	sh.abandon()
 }
 
 // Release is called when the process will not be started again: the mailbox of
@@ -267,12 +267,17 @@ func (s *shell[M]) close() {
 	s.p.sys.protoSystem().ProcessRegistry.Remove(s.pid)
 }
 
+// abandon fences the incarnation off. Its exit is told when it comes back.
 func (s *shell[M]) abandon() {
-	if cx := s.cx.Load(); cx != nil {
+	cx := s.cx.Load()
+	if cx != nil {
 		cx.fenced.Store(true)
 		cx.end(ErrFenced)
 	}
-	s.close()
+	s.p.sys.protoSystem().ProcessRegistry.Remove(s.pid)
+	if active := s.mb.close(); !active && cx != nil {
+		cx.leave(ErrFenced) // it was at rest: nothing of it will come back
+	}
 }
 
 // fail ends an incarnation that cannot go on. The mailbox is kept, suspended,
@@ -299,13 +304,19 @@ func (s *shell[M]) handle(m M) {
 	}()
 	s.inst.Receive(cx, m)
 	done = true
-	if cx.stopping {
+	if cx.stopping || cx.Fenced() {
 		s.leave(cx)
 	}
 }
 
-// leave ends the incarnation at its own wish.
+// leave ends the incarnation at its own wish, or because it was abandoned and
+// has come back after all.
 func (s *shell[M]) leave(cx *Context[M]) {
+	if cx.Fenced() {
+		s.clear()
+		cx.leave(ErrFenced)
+		return
+	}
 	if cx.reason == nil {
 		s.stop(nil)
 		return
@@ -326,7 +337,7 @@ func (s *shell[M]) idle() {
 	}()
 	s.idler.Idle()
 	done = true
-	if cx := s.cx.Load(); cx.stopping {
+	if cx := s.cx.Load(); cx.stopping || cx.Fenced() {
 		s.leave(cx)
 	}
 }
