@@ -75,6 +75,7 @@ func TestOnlyTheOperatorClaimsProviders(t *testing.T) {
 		t.Fatalf("answer %v", got)
 	}
 	p := r.provider()
+	r.call("POST", "/providers/register", `{"registered_user_id":"u1"}`, p.auth()...).want(403)
 	r.call("PATCH", "/providers/"+p.id, `{"claimed":true}`, p.auth()...).want(403)
 	if got := r.call("PATCH", "/providers/"+p.id, `{"claimed":true}`, "x-api-key", adminKey).want(200).object(); got["claimed"] != true {
 		t.Fatalf("answer %v", got)

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -104,6 +105,7 @@ type Server struct {
 	perAddress, perPrincipal, perRegister *limiter
 
 	handler http.Handler
+	close   func() error
 }
 
 // New opens the store in opts.Dir, or one in memory, brings its tables up to
@@ -134,6 +136,7 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 		return nil, errors.Join(failed(ErrStore, "mark the store as in use", err), st.close())
 	}
 	s.handler = s.guard(s.routes())
+	s.close = sync.OnceValue(s.closeStore)
 	return s, nil
 }
 
@@ -174,8 +177,11 @@ func (s *Server) checkSecretsKey(ctx context.Context, key []byte) error {
 }
 
 // Close closes the store. Requests that are running then fail; [Server.Serve]
-// returns only after they have ended. The error is an [*Error].
-func (s *Server) Close() error {
+// returns only after they have ended. Further calls return what the first did.
+// The error is an [*Error].
+func (s *Server) Close() error { return s.close() }
+
+func (s *Server) closeStore() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := s.store.stoppedCleanly(ctx); err != nil {

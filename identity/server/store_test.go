@@ -71,6 +71,26 @@ func TestFilesAreForTheOwnerOnly(t *testing.T) {
 	}
 }
 
+func TestAnsweredChangesAreOnTheDisk(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(o *Options) { o.Dir = t.TempDir() })
+	for name, c := range map[string]struct {
+		db   *sql.DB
+		want int
+	}{"changes": {r.s.store.write, 2}, "used proofs": {r.s.store.proofs, 1}} {
+		var (
+			sync    int
+			journal string
+		)
+		if err := c.db.QueryRow("PRAGMA synchronous").Scan(&sync); err != nil || sync != c.want {
+			t.Errorf("%s: synchronous is %d, want %d (%v)", name, sync, c.want, err)
+		}
+		if err := c.db.QueryRow("PRAGMA journal_mode").Scan(&journal); err != nil || journal != "wal" {
+			t.Errorf("%s: journal mode %q (%v)", name, journal, err)
+		}
+	}
+}
+
 func TestSecretsAreNotInTheDatabase(t *testing.T) { // D22
 	t.Parallel()
 	dir := t.TempDir()
@@ -220,6 +240,9 @@ func TestClosedStoreIsAnsweredWithoutPanic(t *testing.T) {
 	r := &rig{t: t, s: s, clock: newClock(), url: "https://registry.test"}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("closed twice: %v", err)
 	}
 	r.call("POST", "/providers/register", "{}").want(500)
 	r.call("GET", "/health/ready", nil).want(503)
