@@ -153,6 +153,7 @@ func (o *opening) open(m protocol.Envelope) {
 	default:
 		o.opened()
 		o.next = next
+		o.agent.settler.opened()
 	}
 }
 

@@ -45,6 +45,7 @@ type Agent struct {
 	tree      *supervisor.Supervisor
 	transport *transport.Options
 	handlers  handlers
+	settler   settler
 	unopened  atomic.Int64
 	refusals  atomic.Uint64
 
@@ -99,6 +100,7 @@ func (a *Agent) build() {
 		Now: c.clock.Now, AfterFunc: c.clock.AfterFunc, Rand: c.clock.Rand, NewID: c.clock.NewID, Fault: c.fault,
 	}
 	a.env.Prepare()
+	a.settler.after = a.env.AfterFunc
 	a.transport = &transport.Options{
 		MaxMessage: a.env.Limits.MaxMessage, MaxOutbound: 2 * a.env.Limits.Outbound,
 		TLS: c.network.TLS, Dial: c.network.Dial, WrapConn: c.network.WrapConn, Logger: c.logger,

@@ -29,8 +29,7 @@ type mailbox[M any] struct {
 	idle     func()       // called when the lanes have run empty
 	dead     func(M)      // takes what nobody will handle
 	schedule func(func()) // the dispatcher
-	invoker  actor.MessageInvoker
-	runFn    func() // m.run as a value, made once
+	runFn    func()       // m.run as a value, made once
 
 	mu        sync.Mutex
 	sys       []any
@@ -320,10 +319,8 @@ func (m *mailbox[M]) PostUserMessage(message any) {
 // PostSystemMessage takes protoactor-go's own system messages.
 func (m *mailbox[M]) PostSystemMessage(message any) { m.pushSystem(message) }
 
-// RegisterHandlers is called once by protoactor-go when the actor is spawned.
-func (m *mailbox[M]) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Dispatcher) {
-	m.invoker = invoker
-}
+// RegisterHandlers is part of actor.Mailbox. The shell has registered itself.
+func (m *mailbox[M]) RegisterHandlers(actor.MessageInvoker, actor.Dispatcher) {}
 
 // Start is part of actor.Mailbox; there is nothing to do.
 func (m *mailbox[M]) Start() {}

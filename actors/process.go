@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -167,14 +168,13 @@ type shell[M any] struct {
 
 	cx atomic.Pointer[Context[M]]
 
+	// watchers are protoactor-go actors; guarded by p.mu.
+	watchers []*actor.PID
+
 	// Only the mailbox's task touches these.
 	inst  Actor[M]
 	idler Idler
 }
-
-// Receive is what protoactor-go calls for its own lifecycle messages; typed
-// messages take the short way through the mailbox.
-func (s *shell[M]) Receive(actor.Context) {}
 
 func newShell[M any](p *Process[M]) (*shell[M], error) {
 	s := &shell[M]{p: p}
@@ -183,13 +183,12 @@ func newShell[M any](p *Process[M]) (*shell[M], error) {
 		schedule: p.sys.dispatcher.Schedule, capacity: p.spec.Capacity, suspended: true,
 	}
 	s.mb.runFn = s.mb.run
-	proto := p.sys.protoSystem()
-	props := actor.PropsFromProducer(func() actor.Actor { return s },
-		actor.WithMailbox(func() actor.Mailbox { return s.mb }),
-		actor.WithDispatcher(p.sys.dispatcher))
-	pid, err := proto.Root.SpawnNamed(props, proto.ProcessRegistry.NextID()+"/"+p.spec.Name)
-	if err != nil {
-		return nil, fmt.Errorf("spawn actor %s: %w", p.spec.Name, err)
+	// Not through Props: its actor context brings the machinery that the shell
+	// replaces, and half a kilobyte for each actor.
+	registry := p.sys.protoSystem().ProcessRegistry
+	pid, absent := registry.Add(actor.NewActorProcess(s.mb), registry.NextID()+"/"+p.spec.Name)
+	if !absent {
+		return nil, fmt.Errorf("spawn actor %s: %w", p.spec.Name, actor.ErrNameExists)
 	}
 	s.pid = pid
 	return s, nil
@@ -208,8 +207,30 @@ func (s *shell[M]) system(v any) {
 		if s.inst != nil {
 			s.stop(ErrStopped)
 		}
-	default:
-		guard(func() error { s.mb.invoker.InvokeSystemMessage(v); return nil }, func(error) {})
+	case *actor.Watch:
+		s.p.mu.Lock()
+		s.watchers = append(s.watchers, m.Watcher)
+		s.p.mu.Unlock()
+	case *actor.Unwatch:
+		s.p.mu.Lock()
+		s.watchers = slices.DeleteFunc(s.watchers, m.Watcher.Equal)
+		s.p.mu.Unlock()
+	}
+}
+
+// unregister takes the PID out of the process registry and tells the
+// protoactor-go actors that watch it.
+func (s *shell[M]) unregister() {
+	registry := s.p.sys.protoSystem().ProcessRegistry
+	registry.Remove(s.pid)
+	s.p.mu.Lock()
+	watchers := s.watchers
+	s.watchers = nil
+	s.p.mu.Unlock()
+	for _, w := range watchers {
+		if process, ok := registry.Get(w); ok {
+			process.SendSystemMessage(w, &actor.Terminated{Who: s.pid})
+		}
 	}
 }
 
@@ -264,7 +285,7 @@ func (s *shell[M]) stop(reason error) {
 // close closes the mailbox and takes the PID out of the process registry.
 func (s *shell[M]) close() {
 	s.mb.close()
-	s.p.sys.protoSystem().ProcessRegistry.Remove(s.pid)
+	s.unregister()
 }
 
 // abandon fences the incarnation off. Its exit is told when it comes back.
@@ -274,7 +295,7 @@ func (s *shell[M]) abandon() {
 		cx.fenced.Store(true)
 		cx.end(ErrFenced)
 	}
-	s.p.sys.protoSystem().ProcessRegistry.Remove(s.pid)
+	s.unregister()
 	if active := s.mb.close(); !active && cx != nil {
 		cx.leave(ErrFenced) // it was at rest: nothing of it will come back
 	}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pando-agents/pando/actors"
@@ -123,7 +124,8 @@ func (r *Registry) start(ctx context.Context, ch *channel.Channel) error {
 // Accept finds or spawns the channel that open asks for on conn, and returns the
 // handler for the rest of what comes there.
 func (r *Registry) Accept(ctx context.Context, peer string, conn *transport.Conn, open protocol.Envelope) (transport.Handler, error) {
-	cfg := channel.Config{ID: open.ChannelID, Peer: peer}
+	// A copy: the id is a part of the frame that it came in, and lives longer.
+	cfg := channel.Config{ID: strings.Clone(open.ChannelID), Peer: peer}
 	a, err := r.ask(ctx, &query{kind: askAccept, config: cfg, env: r.env})
 	if err != nil {
 		return nil, err

@@ -226,9 +226,11 @@ func (c *Channel) tick() {
 		c.hung()
 		return
 	}
-	if !c.control(c.newInput(inputTick)) {
-		c.tickWaits.Store(false)
-		return
-	}
+	// Before the tick is posted: the actor may take it at once, and the time
+	// that it asks for then must stand.
 	c.arm(c.env.Now().Add(hangAfter))
+	if !c.control(c.newInput(inputTick)) {
+		c.disarm()
+		c.tickWaits.Store(false)
+	}
 }

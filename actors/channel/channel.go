@@ -99,7 +99,7 @@ func New(env *Env, cfg Config) (*Channel, error) {
 		c.inbox = newInbox(cfg.Inbox, env.Limits.QueuedBytes)
 	}
 	c.process = actors.New(env.System, actors.Spec[*input]{
-		Name: "channel/" + cfg.ID, Capacity: mailboxCapacity,
+		Name: "channel", Capacity: mailboxCapacity,
 		New: func() actors.Actor[*input] { return &incarnation{ch: c} },
 	})
 	c.ref = c.process.Ref()

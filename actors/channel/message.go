@@ -95,31 +95,22 @@ func encode(data any) ([]byte, error) {
 	case nil:
 		return nil, nil
 	case json.RawMessage:
-		raw = v
+		raw = bytes.TrimSpace(v)
 	case []byte:
-		raw = v
+		raw = bytes.TrimSpace(v)
 	default:
 		b, err := json.Marshal(v)
 		if err != nil {
 			return nil, &Error{Code: CodeInvalid, Op: "encode", Err: err}
 		}
-		return object(b)
+		raw = b
 	}
-	raw = bytes.TrimSpace(raw)
+	if string(raw) == "null" {
+		return nil, nil
+	}
+	// Marshalled values are checked too: they may hold raw parts of their own.
 	if err := protocol.CheckData(raw, protocol.Limits{MaxBytes: len(raw) + 1}); err != nil {
 		return nil, &Error{Code: CodeInvalid, Op: "encode", Err: err}
 	}
 	return raw, nil
-}
-
-// object checks that what was marshalled is a JSON object; null becomes an empty
-// one.
-func object(raw []byte) ([]byte, error) {
-	switch {
-	case raw[0] == '{':
-		return raw, nil
-	case string(raw) == "null":
-		return nil, nil
-	}
-	return nil, &Error{Code: CodeInvalid, Op: "encode", Reason: "data must be a JSON object"}
 }
