@@ -24,12 +24,8 @@ const keepBatch = 8
 // are taken in batches, so that a producer and the actor meet at the mutex once
 // a batch.
 type mailbox[M any] struct {
-	handle   func(M)      // runs one message; recovers
-	system   func(any)    // runs one system message; recovers
-	idle     func()       // called when the lanes have run empty
-	dead     func(M)      // takes what nobody will handle
-	schedule func(func()) // the dispatcher
-	runFn    func()       // m.run as a value, made once
+	owner *shell[M] // handles messages, and recovers from what they do
+	runFn func()    // m.run as a value, made once
 
 	mu        sync.Mutex
 	sys       []any
@@ -130,7 +126,7 @@ func (m *mailbox[M]) wake() {
 	}
 	m.mu.Unlock()
 	if start {
-		m.schedule(m.runFn)
+		m.owner.schedule(m.runFn)
 	}
 }
 
@@ -140,7 +136,7 @@ func (m *mailbox[M]) run() {
 	finished := false
 	defer func() {
 		if !finished { // runtime.Goexit in user code unwound us: go on elsewhere
-			m.schedule(m.runFn)
+			m.owner.schedule(m.runFn)
 		}
 	}()
 	worked := false
@@ -151,7 +147,7 @@ func (m *mailbox[M]) run() {
 			m.out[m.next] = zero
 			m.next++
 			worked = true
-			m.handle(v)
+			m.owner.handle(v)
 		}
 		more, quiet := m.take(&worked)
 		if quiet {
@@ -160,7 +156,7 @@ func (m *mailbox[M]) run() {
 		}
 		if !more && worked {
 			worked = false
-			m.idle()
+			m.owner.idle()
 		}
 	}
 }
@@ -178,7 +174,7 @@ func (m *mailbox[M]) take(worked *bool) (more, quiet bool) {
 		}
 		m.urgent.Store(len(m.sys) > 0 || m.ctl.Len() > 0)
 		m.mu.Unlock()
-		m.system(v)
+		m.owner.system(v)
 		return true, false
 	}
 	if m.closed {
@@ -198,7 +194,7 @@ func (m *mailbox[M]) take(worked *bool) (more, quiet bool) {
 		m.urgent.Store(m.ctl.Len() > 0)
 		m.mu.Unlock()
 		*worked = true
-		m.handle(v)
+		m.owner.handle(v)
 		return true, false
 	}
 	m.urgent.Store(false)
@@ -295,7 +291,7 @@ func (m *mailbox[M]) close() (active bool) {
 // bury hands messages that nobody will handle to the dead letters.
 func (m *mailbox[M]) bury(rest []M) {
 	for _, v := range rest {
-		m.dead(v)
+		m.owner.p.dead(v)
 	}
 }
 
@@ -311,7 +307,7 @@ func (m *mailbox[M]) PostUserMessage(message any) {
 	_, body, _ := actor.UnwrapEnvelope(message)
 	if v, ok := body.(M); ok {
 		if m.push(v) != nil {
-			m.dead(v)
+			m.owner.p.dead(v)
 		}
 	}
 }

@@ -178,10 +178,7 @@ type shell[M any] struct {
 
 func newShell[M any](p *Process[M]) (*shell[M], error) {
 	s := &shell[M]{p: p}
-	s.mb = &mailbox[M]{
-		handle: s.handle, system: s.system, idle: s.idle, dead: p.dead,
-		schedule: p.sys.dispatcher.Schedule, capacity: p.spec.Capacity, suspended: true,
-	}
+	s.mb = &mailbox[M]{owner: s, capacity: p.spec.Capacity, suspended: true}
 	s.mb.runFn = s.mb.run
 	// Not through Props: its actor context brings the machinery that the shell
 	// replaces, and half a kilobyte for each actor.
@@ -193,6 +190,9 @@ func newShell[M any](p *Process[M]) (*shell[M], error) {
 	s.pid = pid
 	return s, nil
 }
+
+// schedule has the mailbox run.
+func (s *shell[M]) schedule(run func()) { s.p.sys.dispatcher.Schedule(run) }
 
 // system handles the messages of the shell itself and of protoactor-go.
 func (s *shell[M]) system(v any) {
