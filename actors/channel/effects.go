@@ -111,10 +111,15 @@ func (i *incarnation) fail(e *session.Effect) {
 func (i *incarnation) stateChanged(e *session.Effect) {
 	ch := i.ch
 	ch.gate.set(e.To)
-	ch.log().Info("channel "+e.To.String(), "was", e.From.String())
-	if e.To == protocol.StateReconnecting {
+	switch e.To {
+	case protocol.StateConnected:
+		ch.log().Info("channel connected", "was", e.From.String())
+	case protocol.StateReconnecting:
+		ch.log().Warn("channel lost its connection", "was", e.From.String())
 		ch.cell.link = nil
 		ch.conn.Store(nil)
+	default:
+		ch.log().Debug("channel "+e.To.String(), "was", e.From.String())
 	}
 }
 
@@ -122,11 +127,13 @@ func (i *incarnation) stateChanged(e *session.Effect) {
 func (i *incarnation) closed(e *session.Effect) {
 	ch := i.ch
 	err := &Error{Code: CodeClosed, Peer: ch.peer, Reason: e.Reason, Err: e.Err}
-	if e.Err == nil {
+	if e.Err != nil {
+		err.Code = closeCode(e.Err)
+	}
+	if err.Code == CodeClosed {
 		ch.log().Info("channel closed", "code", e.Code, "reason", e.Reason)
 	} else {
 		ch.log().Warn("channel closed", "code", e.Code, "reason", e.Reason, "err", e.Err)
-		err.Code = closeCode(e.Err)
 	}
 	ch.finish(err, closeNormal, e.Reason)
 	i.ctx.Stop(nil)
