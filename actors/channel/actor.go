@@ -98,6 +98,7 @@ func (i *incarnation) take(in *input) {
 		case inputTick:
 			ch.tickWaits.Store(false)
 			ch.disarm()
+			in.ev.Kind = session.EventTick
 			fallthrough
 		case inputEvent:
 			in.ev.At = ch.env.Now()
