@@ -69,6 +69,16 @@ func (c *Channel) control(in *input) bool {
 	return true
 }
 
+// inOrder posts an input behind what was sent before it: an answer comes after
+// the messages that its handler has sent, and a close after the last words. When
+// the mailbox is full it overtakes them, as a channel that is behind by so much
+// must still be able to answer and to end.
+func (c *Channel) inOrder(in *input) {
+	if c.ref.Offer(in) != nil {
+		c.control(in)
+	}
+}
+
 // NotHandled is called for inputs that no incarnation will take. The input of
 // an incarnation that failed is not one of them: it is in the cell.
 func (in *input) NotHandled(err error) {

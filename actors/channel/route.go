@@ -228,5 +228,5 @@ func (c *Channel) reply(m *Message, messageType string, data []byte) {
 	in := c.newInput(inputEvent)
 	in.ev.Kind, in.ev.Epoch, in.ev.ReplyTo = session.EventSend, m.epoch, m.ID
 	in.ev.Type, in.ev.Data = messageType, data
-	c.control(in)
+	c.inOrder(in)
 }

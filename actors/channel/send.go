@@ -99,7 +99,7 @@ func (c *Channel) requestOnce(ctx context.Context, messageType string, raw []byt
 func (c *Channel) Close(ctx context.Context, reason string) error {
 	in := c.newInput(inputEvent)
 	in.ev.Kind, in.ev.Reason = session.EventCloseAsked, reason
-	c.control(in)
+	c.inOrder(in)
 	select {
 	case <-c.ended:
 		return nil
