@@ -1,0 +1,5 @@
+package pando_test
+
+const peerRole = "PANDO_TEST_PEER"
+
+func peerMain() {}
