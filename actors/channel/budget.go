@@ -48,3 +48,17 @@ func (b *budget) release(n int) {
 	}
 	b.mu.Unlock()
 }
+
+// drained returns a channel that is closed when bytes come back; nil when none
+// are under way.
+func (b *budget) drained() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.used == 0 {
+		return nil
+	}
+	if b.wake == nil {
+		b.wake = make(chan struct{})
+	}
+	return b.wake
+}

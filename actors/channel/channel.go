@@ -321,13 +321,17 @@ func (c *Channel) finish(err *Error, code int, reason string) {
 }
 
 // Drain waits until no message waits for a handler, no handler runs (but the
-// one that ctx belongs to), and no request waits for its reply.
+// one that ctx belongs to), no request waits for its reply, and all that was
+// sent is written or queued on the connection, where a Close follows it.
 func (c *Channel) Drain(ctx context.Context) error {
 	self, _ := ctx.Value(jobKey{}).(*job)
 	for {
 		idle := c.queue.wait(self)
 		if idle == nil {
 			idle = c.calls.wait()
+		}
+		if idle == nil {
+			idle = c.out.drained()
 		}
 		if idle == nil {
 			return nil
