@@ -115,7 +115,7 @@ func (i *incarnation) stateChanged(e *session.Effect) {
 	case protocol.StateConnected:
 		ch.log().Info("channel connected", "was", e.From.String())
 	case protocol.StateReconnecting:
-		ch.log().Warn("channel lost its connection", "was", e.From.String())
+		ch.log().Warn("channel lost its connection", "err", e.Err)
 		ch.cell.link = nil
 		ch.conn.Store(nil)
 	default:

@@ -35,7 +35,7 @@ const (
 	EffectAbort
 	// EffectArm: send EventTick at At, instead of any tick asked for before.
 	EffectArm
-	// EffectStateChanged: the state went From To.
+	// EffectStateChanged: the state went From To; to reconnecting because of Err.
 	EffectStateChanged
 	// EffectDropped: something was ignored; Reason is one of the Drop
 	// constants, ID the message's. For counting.

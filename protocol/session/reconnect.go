@@ -48,6 +48,7 @@ func (s *Session) acceptorLost(code int, cause *Error, final bool) {
 		s.finish()
 		return
 	}
+	s.lastFailure = cause
 	s.setState(protocol.StateReconnecting)
 	s.after(timerOutage, s.cfg.Wait)
 }
@@ -59,10 +60,10 @@ func (s *Session) attemptFailed(code int, cause *Error, final bool) {
 		s.finish()
 		return
 	}
+	s.lastFailure = cause
 	if s.everOpened {
 		s.setState(protocol.StateReconnecting)
 	}
-	s.lastFailure = cause
 	if s.cfg.MaxReconnect > 0 && s.timers.due[timerOutage] == never {
 		s.after(timerOutage, s.cfg.MaxReconnect)
 	}
@@ -106,14 +107,11 @@ func (s *Session) outageTooLong() {
 	if s.up {
 		s.hangUp(closeNormal, "too late")
 	}
-	err := &Error{Code: CodeLost, Reason: fmt.Sprintf("did not come back within %v", s.cfg.Wait)}
+	reason := fmt.Sprintf("did not come back within %v", s.cfg.Wait)
 	if s.cfg.Role == Dialler {
-		err = &Error{
-			Code:   CodeLost,
-			Reason: fmt.Sprintf("gave up after %v", s.cfg.MaxReconnect),
-			Err:    s.lastFailure,
-		}
+		reason = fmt.Sprintf("gave up after %v", s.cfg.MaxReconnect)
 	}
+	err := &Error{Code: CodeLost, Reason: reason, Err: s.lastFailure}
 	s.endAs(closeAbnormal, err.Reason, err)
 	s.finish()
 }

@@ -171,6 +171,9 @@ func (s *Session) setState(to protocol.State) {
 	}
 	e := s.emit(EffectStateChanged)
 	e.From, e.To = s.state, to
+	if to == protocol.StateReconnecting {
+		e.Err = s.lastFailure
+	}
 	s.state = to
 }
 
