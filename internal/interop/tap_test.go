@@ -29,7 +29,8 @@ type tap struct {
 }
 
 // newTap returns a tap before target. It counts, for "client" and "server":
-// "ping", "pong", "text", "heartbeat" (which are texts too) and "close CODE".
+// "ping", "pong", "close CODE", and of the messages "heartbeat" and "text", which
+// are all the others.
 func newTap(t *testing.T, target string) *tap {
 	t.Helper()
 	u, err := url.Parse(target)
@@ -170,9 +171,10 @@ func (p *tap) count(from string, opcode byte, payload []byte) {
 	defer p.mu.Unlock()
 	switch opcode {
 	case 0x1:
-		p.counts[from+" text"]++
 		if bytes.Contains(payload, []byte(`"channel.heartbeat"`)) {
 			p.counts[from+" heartbeat"]++
+		} else {
+			p.counts[from+" text"]++
 		}
 	case 0x8:
 		code := uint16(1005)
