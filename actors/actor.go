@@ -36,7 +36,8 @@ type Idler interface {
 
 // Unhandled may be implemented by a message to learn that nobody will handle
 // it: the incarnation that had it failed, or the actor stopped before its turn
-// came. It is called once, from any goroutine, and must not block.
+// came. It is called once, from any goroutine, and must neither block nor call
+// runtime.Goexit; a panic is logged.
 type Unhandled interface {
 	NotHandled(err error)
 }
@@ -46,10 +47,10 @@ type Spec[M any] struct {
 	// Name appears in logs and in the PID; it need not be unique.
 	Name string
 	// New makes the state of one incarnation. It runs inside the shell: a
-	// panic there is a failed start.
+	// panic there is a failed start, and so is nil.
 	New func() Actor[M]
-	// Capacity is how many user messages the mailbox holds; 0 means
-	// DefaultCapacity.
+	// Capacity is how many user messages wait in the mailbox, beside the batch
+	// that the actor has taken and is working through; 0 means DefaultCapacity.
 	Capacity int
 }
 
@@ -59,6 +60,7 @@ type Context[M any] struct {
 	process    *Process[M]
 	generation uint64
 	fenced     atomic.Bool
+	ended      atomic.Bool
 	stopping   bool
 	reason     error
 	scope      atomic.Pointer[scope]
@@ -83,7 +85,8 @@ func (c *Context[M]) Fenced() bool { return c.fenced.Load() }
 
 // Stop ends this incarnation after the message under way. A nil reason is a
 // normal end; the mailbox is closed then. With any other reason the messages
-// that wait are kept for the next incarnation.
+// that wait are kept for the next incarnation. It is for the actor itself, in
+// Start, Receive or Idle, not for goroutines that it has started.
 func (c *Context[M]) Stop(reason error) {
 	c.stopping, c.reason = true, reason
 }
@@ -92,7 +95,8 @@ func (c *Context[M]) Stop(reason error) {
 type insideActor struct{}
 
 // Context returns a context that ends with the incarnation. Calls made with it
-// never block on a full mailbox: an actor that waits cannot be stopped.
+// never block on a full mailbox: an actor that waits cannot be stopped. Asked for
+// by what an incarnation has left behind, it is done already.
 func (c *Context[M]) Context() context.Context {
 	sc := c.scope.Load()
 	if sc == nil {
@@ -102,8 +106,8 @@ func (c *Context[M]) Context() context.Context {
 			cancel(ErrFenced)
 			sc = c.scope.Load()
 		}
-		if c.Fenced() {
-			sc.cancel(ErrFenced)
+		if c.ended.Load() {
+			sc.cancel(ErrStopped)
 		}
 	}
 	return sc.ctx
@@ -111,6 +115,7 @@ func (c *Context[M]) Context() context.Context {
 
 // end cancels what was derived from the incarnation.
 func (c *Context[M]) end(reason error) {
+	c.ended.Store(true) // for those who ask for the scope later
 	if sc := c.scope.Load(); sc != nil {
 		if reason == nil {
 			reason = ErrStopped

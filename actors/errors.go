@@ -18,3 +18,5 @@ var (
 	// handling it, or with an actor that stopped before its turn came.
 	ErrNotRun = errors.New("message was not handled")
 )
+
+var errNoActor = errors.New("the factory made no actor")

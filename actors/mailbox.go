@@ -38,9 +38,9 @@ type mailbox[M any] struct {
 	room      chan struct{} // closed when room appears; nil while nobody waits
 	highWater int
 
-	urgent atomic.Bool // a system or control message waits
-	out    []M         // the batch being handled; owned by the running task
-	next   int
+	urgent atomic.Bool  // the task has to look up before the next user message
+	out    []M          // the batch being handled, set by the running task
+	next   atomic.Int64 // what of it has been claimed, by the task or by close
 	depth  atomic.Int64 // user messages waiting
 }
 
@@ -99,7 +99,7 @@ func (m *mailbox[M]) pushControl(v M) error {
 		return ErrStopped
 	}
 	m.ctl.Push(v)
-	m.urgent.Store(true)
+	m.attend()
 	m.wake()
 	return nil
 }
@@ -112,9 +112,15 @@ func (m *mailbox[M]) pushSystem(v any) bool {
 		return false
 	}
 	m.sys = append(m.sys, v)
-	m.urgent.Store(true)
+	m.attend()
 	m.wake()
 	return true
+}
+
+// attend says whether the task has to look up before the next user message. It
+// is called with the mutex held, after each change of what it looks at.
+func (m *mailbox[M]) attend() {
+	m.urgent.Store(len(m.sys) > 0 || m.ctl.Len() > 0 || m.suspended || m.closed)
 }
 
 // wake schedules the task unless it is active. It is called with the mutex
@@ -141,11 +147,11 @@ func (m *mailbox[M]) run() {
 	}()
 	worked := false
 	for {
-		for m.next < len(m.out) && !m.urgent.Load() {
-			var zero M
-			v := m.out[m.next]
-			m.out[m.next] = zero
-			m.next++
+		for !m.urgent.Load() {
+			v, ok := m.claim()
+			if !ok {
+				break
+			}
 			worked = true
 			m.owner.handle(v)
 		}
@@ -161,6 +167,21 @@ func (m *mailbox[M]) run() {
 	}
 }
 
+// claim takes the next message of the batch. Close claims what is left of it
+// when the task is held up in user code.
+func (m *mailbox[M]) claim() (v M, ok bool) {
+	if m.next.Load() >= int64(len(m.out)) {
+		return v, false
+	}
+	i := m.next.Add(1) - 1
+	if i >= int64(len(m.out)) {
+		return v, false
+	}
+	var zero M
+	v, m.out[i] = m.out[i], zero
+	return v, true
+}
+
 // take handles one urgent message or fetches the next batch. more says that
 // there is work; quiet, that there was none and the task has ended.
 func (m *mailbox[M]) take(worked *bool) (more, quiet bool) {
@@ -172,33 +193,30 @@ func (m *mailbox[M]) take(worked *bool) (more, quiet bool) {
 		if len(m.sys) == 0 {
 			m.sys = nil
 		}
-		m.urgent.Store(len(m.sys) > 0 || m.ctl.Len() > 0)
+		m.attend()
 		m.mu.Unlock()
 		m.owner.system(v)
 		return true, false
 	}
 	if m.closed {
-		rest := m.out[m.next:]
-		m.out, m.next, m.active = nil, 0, false
+		m.out, m.active = nil, false
 		m.mu.Unlock()
-		m.bury(rest)
 		return false, true
 	}
 	if m.suspended {
-		m.urgent.Store(false)
 		m.active = false
 		m.mu.Unlock()
 		return false, true
 	}
 	if v, ok := m.ctl.Pop(); ok {
-		m.urgent.Store(m.ctl.Len() > 0)
+		m.attend()
 		m.mu.Unlock()
 		*worked = true
 		m.owner.handle(v)
 		return true, false
 	}
-	m.urgent.Store(false)
-	if m.next < len(m.out) {
+	m.attend()
+	if m.next.Load() < int64(len(m.out)) {
 		m.mu.Unlock()
 		return true, false
 	}
@@ -219,7 +237,8 @@ func (m *mailbox[M]) take(worked *bool) (more, quiet bool) {
 
 // swap makes the collected messages the batch that is handled next.
 func (m *mailbox[M]) swap() {
-	m.in, m.out, m.next = m.out[:0], m.in, 0
+	m.in, m.out = m.out[:0], m.in
+	m.next.Store(0)
 	m.depth.Store(0)
 	if m.room != nil {
 		close(m.room)
@@ -235,63 +254,52 @@ func (m *mailbox[M]) release() {
 	if cap(m.out) > keepBatch {
 		m.out = nil
 	}
-	m.out, m.next = m.out[:0], 0
+	m.out = m.out[:0]
+	m.next.Store(0)
 }
 
 // suspend stops the delivery of control and user messages; resume undoes it.
 func (m *mailbox[M]) suspend() {
 	m.mu.Lock()
 	m.suspended = true
-	m.urgent.Store(true) // makes the task look up
+	m.attend()
 	m.mu.Unlock()
 }
 
 func (m *mailbox[M]) resume() {
 	m.mu.Lock()
 	m.suspended = false
-	m.urgent.Store(len(m.sys) > 0 || m.ctl.Len() > 0)
+	m.attend()
 	m.wake()
 }
 
-// close refuses further messages and buries what is queued. The batch under
-// way stays with the task, which buries the rest of it when it looks up. It
-// reports whether there is such a task.
-func (m *mailbox[M]) close() (active bool) {
+// close refuses further messages and buries those that wait, what is left of
+// the batch under way included: a task that hangs in user code must not keep
+// them.
+func (m *mailbox[M]) close() {
 	m.mu.Lock()
-	active = m.active
 	if m.closed {
 		m.mu.Unlock()
-		return active
+		return
 	}
 	m.closed = true
-	m.urgent.Store(true)
-	rest := m.in
-	for {
-		v, ok := m.ctl.Pop()
-		if !ok {
-			break
-		}
-		rest = append(rest, v)
-	}
-	m.in = nil
+	m.attend()
+	batch := m.out[min(m.next.Swap(int64(len(m.out))), int64(len(m.out))):]
+	in, ctl := m.in, m.ctl
+	m.in, m.ctl = nil, ring.Ring[M]{}
 	m.depth.Store(0)
 	if m.room != nil {
 		close(m.room)
 		m.room = nil
 	}
-	if !active { // no task will come by: suspended, or between two messages
-		rest = append(append([]M(nil), m.out[m.next:]...), rest...)
-		m.out, m.next = nil, 0
-	}
 	m.mu.Unlock()
-	m.bury(rest)
-	return active
-}
-
-// bury hands messages that nobody will handle to the dead letters.
-func (m *mailbox[M]) bury(rest []M) {
-	for _, v := range rest {
-		m.owner.p.dead(v)
+	for _, rest := range [][]M{batch, in} {
+		for _, v := range rest {
+			m.owner.p.lost(v, ErrStopped)
+		}
+	}
+	for v, ok := ctl.Pop(); ok; v, ok = ctl.Pop() {
+		m.owner.p.lost(v, ErrStopped)
 	}
 }
 
@@ -303,12 +311,16 @@ func (m *mailbox[M]) stats() (depth, highWater int) {
 }
 
 // PostUserMessage is how protoactor-go code reaches the actor through its PID.
+// It has no way to refuse: what is not an M, or finds no room, is a dead letter.
 func (m *mailbox[M]) PostUserMessage(message any) {
 	_, body, _ := actor.UnwrapEnvelope(message)
-	if v, ok := body.(M); ok {
-		if m.push(v) != nil {
-			m.owner.p.dead(v)
-		}
+	v, ok := body.(M)
+	if !ok {
+		m.owner.p.lost(body, ErrNotRun)
+		return
+	}
+	if err := m.push(v); err != nil {
+		m.owner.p.lost(v, err)
 	}
 }
 

@@ -40,24 +40,27 @@ func New[M any](sys *System, spec Spec[M]) *Process[M] {
 // are refused with ErrStopped.
 func (p *Process[M]) Ref() Ref[M] { return Ref[M]{p} }
 
-// Start runs the factory and the Starter of one incarnation inside the shell
-// and waits for them, or for ctx: then what hangs there is abandoned.
+// Start runs the factory and the Starter of one incarnation inside the shell and
+// waits for them. When ctx ends, so does the Context of the incarnation; a
+// Starter that goes on all the same is waited for, so that the supervisor does
+// not lose sight of it.
 func (p *Process[M]) Start(ctx context.Context, inc supervisor.Incarnation) error {
-	sh, err := p.ensureShell()
+	sh, err := p.ensureShell(ctx)
 	if err != nil {
 		return err
 	}
-	m := &startMessage{inc: inc, done: make(chan error, 1)}
+	cx := &Context[M]{process: p, generation: inc.Generation, exit: inc.Exit}
+	m := &startMessage[M]{cx: cx, done: make(chan error, 1)}
 	if !sh.mb.pushSystem(m) {
 		return ErrStopped
 	}
 	select {
-	case err := <-m.done:
-		return err
+	case err = <-m.done:
 	case <-ctx.Done():
-		p.Abandon(inc.Generation)
-		return fmt.Errorf("start of actor %s: %w", p.spec.Name, context.Cause(ctx))
+		cx.end(context.Cause(ctx))
+		err = <-m.done
 	}
+	return err
 }
 
 // Stop asks incarnation gen to end after the message under way. What is queued
@@ -82,11 +85,15 @@ func (p *Process[M]) Abandon(gen uint64) {
 	}
 	p.shell = nil
 	p.mu.Unlock()
-	sh.abandon()
+	sh.fence()
+	sh.mb.pushSystem(returned{}) // its exit is told when it comes back
+	sh.close()
 }
 
-// Kill abandons the incarnation in charge and reports reason as its end, for
-// those who find that it hangs. The supervisor decides what comes after it.
+// Kill fences off the incarnation in charge and reports reason as its end at
+// once, for those who find that it hangs: the supervisor decides what comes
+// after it. The mailbox of an incarnation that has failed already is closed too:
+// that is for an actor that will not be started again.
 func (p *Process[M]) Kill(reason error) {
 	p.mu.Lock()
 	sh := p.shell
@@ -95,28 +102,19 @@ func (p *Process[M]) Kill(reason error) {
 	if sh == nil {
 		return
 	}
-	if cx := sh.cx.Load(); cx != nil {
+	if cx := sh.fence(); cx != nil {
 		cx.leave(reason)
 	}
-	sh.abandon()
-}
-
-// Release is called when the process will not be started again: the mailbox of
-// an incarnation that failed is closed, and what waits goes to the dead letters.
-func (p *Process[M]) Release() {
-	p.mu.Lock()
-	sh := p.shell
-	p.shell = nil
-	p.mu.Unlock()
-	if sh != nil {
-		sh.close()
-	}
+	sh.close()
 }
 
 // ensureShell returns the shell, spawned anew where there is none.
-func (p *Process[M]) ensureShell() (*shell[M], error) {
+func (p *Process[M]) ensureShell(ctx context.Context) (*shell[M], error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err // given up on before it began: there may be a successor
+	}
 	if p.shell != nil {
 		return p.shell, nil
 	}
@@ -138,18 +136,24 @@ func (p *Process[M]) forget(s *shell[M]) {
 	}
 }
 
-// dead takes a message that nobody will handle.
-func (p *Process[M]) dead(m M) { p.lost(m, ErrStopped) }
-
-func (p *Process[M]) lost(m M, err error) {
+// lost takes a message that nobody will handle.
+func (p *Process[M]) lost(m any, err error) {
 	p.sys.deadLetters.Add(1)
-	if u, ok := any(m).(Unhandled); ok {
-		u.NotHandled(err)
+	u, ok := m.(Unhandled)
+	if !ok {
+		return
 	}
+	defer func() {
+		if v := recover(); v != nil {
+			p.sys.log.Error("message panicked when told that nobody handles it",
+				"actor", p.spec.Name, "err", panicked(v))
+		}
+	}()
+	u.NotHandled(err)
 }
 
-type startMessage struct {
-	inc  supervisor.Incarnation
+type startMessage[M any] struct {
+	cx   *Context[M]
 	done chan error
 }
 
@@ -158,6 +162,9 @@ type stopMessage struct {
 	reason error
 }
 
+// returned is what a fenced incarnation finds when it comes back.
+type returned struct{}
+
 // shell is what protoactor-go spawns: one mailbox and one PID, and in it the
 // incarnations, one after the other.
 type shell[M any] struct {
@@ -165,6 +172,7 @@ type shell[M any] struct {
 	mb      *mailbox[M]
 	pid     *actor.PID
 	started atomic.Uint64 // generation of the latest incarnation
+	fenced  atomic.Bool
 
 	cx atomic.Pointer[Context[M]]
 
@@ -197,11 +205,16 @@ func (s *shell[M]) schedule(run func()) { s.p.sys.dispatcher.Schedule(run) }
 // system handles the messages of the shell itself and of protoactor-go.
 func (s *shell[M]) system(v any) {
 	switch m := v.(type) {
-	case *startMessage:
+	case *startMessage[M]:
 		s.start(m)
 	case *stopMessage:
 		if m.gen == s.started.Load() && s.inst != nil {
 			s.stop(m.reason)
+		}
+	case returned:
+		s.clear()
+		if cx := s.cx.Load(); cx != nil {
+			cx.leave(ErrFenced)
 		}
 	case *actor.Stop:
 		if s.inst != nil {
@@ -235,13 +248,21 @@ func (s *shell[M]) unregister() {
 }
 
 // start makes one incarnation.
-func (s *shell[M]) start(m *startMessage) {
-	cx := &Context[M]{process: s.p, generation: m.inc.Generation, exit: m.inc.Exit}
-	s.started.Store(m.inc.Generation)
+func (s *shell[M]) start(m *startMessage[M]) {
+	cx := m.cx
+	s.started.Store(cx.generation)
 	s.cx.Store(cx)
+	if s.fenced.Load() { // after the store: whoever fences sees cx, or is seen here
+		s.fence()
+	}
 	var inst Actor[M]
 	guard(func() error {
-		inst = s.p.spec.New()
+		if cx.Fenced() {
+			return ErrFenced
+		}
+		if inst = s.p.spec.New(); inst == nil {
+			return errNoActor
+		}
 		if st, ok := inst.(Starter[M]); ok {
 			return st.Start(cx)
 		}
@@ -251,6 +272,7 @@ func (s *shell[M]) start(m *startMessage) {
 			err = ErrFenced
 		}
 		if err != nil {
+			cx.left.Store(true) // it never was in charge: Start's error tells its end
 			cx.end(err)
 			m.done <- err
 			return
@@ -288,17 +310,16 @@ func (s *shell[M]) close() {
 	s.unregister()
 }
 
-// abandon fences the incarnation off. Its exit is told when it comes back.
-func (s *shell[M]) abandon() {
+// fence keeps the incarnation in charge, if there is one, and those that would
+// follow it in this shell from everything that a successor has. It returns it.
+func (s *shell[M]) fence() *Context[M] {
+	s.fenced.Store(true)
 	cx := s.cx.Load()
 	if cx != nil {
 		cx.fenced.Store(true)
 		cx.end(ErrFenced)
 	}
-	s.unregister()
-	if active := s.mb.close(); !active && cx != nil {
-		cx.leave(ErrFenced) // it was at rest: nothing of it will come back
-	}
+	return cx
 }
 
 // fail ends an incarnation that cannot go on. The mailbox is kept, suspended,
@@ -319,23 +340,21 @@ func (s *shell[M]) handle(m M) {
 	done := false
 	defer func() {
 		if !done {
+			defer s.fail(panicked(recover()))
 			s.p.lost(m, ErrNotRun)
-			s.fail(panicked(recover()))
 		}
 	}()
 	s.inst.Receive(cx, m)
 	done = true
-	if cx.stopping || cx.Fenced() {
+	if cx.stopping {
 		s.leave(cx)
 	}
 }
 
-// leave ends the incarnation at its own wish, or because it was abandoned and
-// has come back after all.
+// leave ends the incarnation at its own wish. One that is fenced off has nothing
+// left to end: what it finds next in its mailbox is that it was told so.
 func (s *shell[M]) leave(cx *Context[M]) {
 	if cx.Fenced() {
-		s.clear()
-		cx.leave(ErrFenced)
 		return
 	}
 	if cx.reason == nil {
@@ -358,7 +377,7 @@ func (s *shell[M]) idle() {
 	}()
 	s.idler.Idle()
 	done = true
-	if cx := s.cx.Load(); cx.stopping || cx.Fenced() {
+	if cx := s.cx.Load(); cx.stopping {
 		s.leave(cx)
 	}
 }

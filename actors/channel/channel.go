@@ -357,7 +357,7 @@ func (c *Channel) poison(why string) {
 // cannot be restarted any more.
 func (c *Channel) Fail(reason error) {
 	c.poison(reason.Error())
-	c.process.Release()
+	c.process.Kill(nil)
 }
 
 // hung is called when the actor does not take its messages.
