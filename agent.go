@@ -168,6 +168,7 @@ func (a *Agent) close() {
 	for _, ch := range a.registry.All() {
 		ch.Fail(ErrShuttingDown)
 	}
+	a.registry.Close()
 	a.client.Close()
 	a.system.Close()
 }

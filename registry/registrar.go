@@ -2,6 +2,7 @@ package registry
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/pando-agents/pando/actors"
 	"github.com/pando-agents/pando/actors/channel"
@@ -27,6 +28,7 @@ type query struct {
 	id     string
 	gone   *channel.Channel
 	reply  chan answer
+	taken  atomic.Bool // by the registrar, or back by an asker who left
 }
 
 type answer struct {
@@ -67,8 +69,13 @@ func (x *registrar) Start(*actors.Context[*query]) error {
 	return nil
 }
 
-// Receive answers one query. It never waits for anything.
+// Receive answers one query. It never waits for anything. A query whose asker
+// has left is not looked at: a channel spawned for it would never be started,
+// and be in everybody's way.
 func (x *registrar) Receive(_ *actors.Context[*query], q *query) {
+	if q.taken.Swap(true) {
+		return
+	}
 	switch q.kind {
 	case askOpen:
 		q.reply <- x.open(q)

@@ -186,6 +186,10 @@ func (r *Registry) All() []*channel.Channel { return r.records.all() }
 // and demonstrations.
 func (r *Registry) Crash() error { return r.ref.Control(&query{kind: askCrash}) }
 
+// Close ends the registry actor for good, whatever has become of it. Whoever
+// asks, or has asked and has no answer yet, gets ErrUnavailable.
+func (r *Registry) Close() { r.process.Kill(nil) }
+
 // closed is called when a channel has ended.
 func (r *Registry) closed(ch *channel.Channel) {
 	r.records.remove(ch)
@@ -206,17 +210,25 @@ func (r *Registry) gaveUp(key string, reason error) {
 func (r *Registry) ask(ctx context.Context, q *query) (answer, error) {
 	for try := 0; ; try++ {
 		q.reply = make(chan answer, 1)
+		q.taken.Store(false)
 		if err := r.ref.Tell(ctx, q); err != nil {
 			return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
+		var a answer
 		select {
-		case a := <-q.reply:
-			if errors.Is(a.err, actors.ErrNotRun) && try == 0 {
-				continue
-			}
-			return a, a.err
+		case a = <-q.reply:
 		case <-ctx.Done():
-			return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+			if !q.taken.Swap(true) {
+				return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+			}
+			a = <-q.reply // the actor has it already, and does not wait for anything
+		}
+		switch {
+		case errors.Is(a.err, actors.ErrNotRun) && try == 0:
+		case errors.Is(a.err, actors.ErrNotRun), errors.Is(a.err, actors.ErrStopped):
+			return answer{}, fmt.Errorf("%w: %w", ErrUnavailable, a.err)
+		default:
+			return a, a.err
 		}
 	}
 }
