@@ -37,6 +37,8 @@ type raw struct {
 	to   string
 	id   string // channel id
 	sent int
+
+	patience time.Duration // with a read; 0 is the usual
 }
 
 // handshake sends an upgrade request with these headers and returns the answer.
@@ -194,7 +196,7 @@ func (m wireMessage) code() string {
 
 // readFrame reads one frame of the server.
 func (c *raw) readFrame() (op byte, payload []byte, err error) {
-	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
+	_ = c.conn.SetReadDeadline(time.Now().Add(max(patience, c.patience)))
 	var head [2]byte
 	if _, err := io.ReadFull(c.in, head[:]); err != nil {
 		return 0, nil, err
