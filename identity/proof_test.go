@@ -332,7 +332,7 @@ func TestURLsAreComparedNormalised(t *testing.T) {
 		}
 	}
 	for _, raw := range []string{
-		"", "/ws", "h.example/ws", "ftp://h.example/", "https:///x", "https://", "https://u@h.example/", "https://h.example:1:2/",
+		"", "/ws", "wss://::", "h.example/ws", "ftp://h.example/", "https:///x", "https://", "https://u@h.example/", "https://h.example:1:2/",
 		"https://h.example:8443:8443:8443/", "https://h.example:99999/", "https://h.example:0/", "https://[::1%25eth0]/",
 		"https://[127.0.0.1]/", "https://h%2eexample/", "https://h.example:x/", "https:h.example", "https://" + strings.Repeat("h", 4096),
 	} {
