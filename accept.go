@@ -88,7 +88,7 @@ func refuse(w http.ResponseWriter, status int, code, message string, retryAfter 
 func (a *Agent) verifierOptions() identity.VerifierOptions {
 	c := &a.config
 	return identity.VerifierOptions{
-		Client: a.client, PublicURLs: c.publicURLs, AllowedOrigins: c.origins, RequireProof: c.requireProof,
+		Client: a.client, Issuer: c.issuer, PublicURLs: c.publicURLs, AllowedOrigins: c.origins, RequireProof: c.requireProof,
 		MaxPending: c.admission.Verifying, MaxPendingPerAddr: c.admission.VerifyingPerAddress,
 		Now: c.clock.Now, Logger: c.logger,
 	}
@@ -102,6 +102,13 @@ type opening struct {
 	peer  string
 	stop  func() bool
 	next  transport.Handler // once open
+	failed *failure          // it is being closed: what still comes is not looked at
+}
+
+// failure is why a connection is not opened, with the channel it was to be.
+type failure struct {
+	channel string
+	err     error
 }
 
 // await starts to read, with a limit on the time until channel.open.
@@ -125,16 +132,19 @@ func (o *opening) HandleText(p []byte) {
 		o.next.HandleText(p)
 		return
 	}
+	if o.failed != nil {
+		return
+	}
 	m, err := protocol.Decode(p, protocol.Limits{MaxBytes: o.agent.env.Limits.MaxMessage})
 	switch {
 	case err != nil:
-		o.fail("invalid message before channel.open", err)
+		o.fail(transport.CodePolicy, "invalid message before channel.open", failure{err: err})
 	case m.Type != protocol.TypeOpen:
-		o.fail("message before channel.open", nil)
+		o.fail(transport.CodePolicy, "message before channel.open", failure{})
 	case m.Sender != "" && m.Sender != o.peer:
-		o.fail("sender is not the verified peer", nil)
+		o.fail(transport.CodePolicy, "sender is not the verified peer", failure{channel: m.ChannelID})
 	case m.ChannelID == "":
-		o.fail("channel.open without channel_id", nil)
+		o.fail(transport.CodePolicy, "channel.open without channel_id", failure{})
 	default:
 		o.open(m)
 	}
@@ -146,10 +156,9 @@ func (o *opening) open(m protocol.Envelope) {
 	next, err := o.agent.registry.Accept(ctx, o.peer, o.conn, m)
 	switch {
 	case errors.Is(err, registry.ErrInUse):
-		o.fail("channel id is in use", err)
+		o.fail(transport.CodePolicy, "channel id is in use", failure{m.ChannelID, err})
 	case err != nil:
-		o.agent.log.Warn("channel not accepted", "peer", o.peer, "channel", m.ChannelID, "err", err)
-		o.conn.Close(closeTryLater, "no more channels")
+		o.fail(closeTryLater, "no more channels", failure{m.ChannelID, err})
 	default:
 		o.opened()
 		o.next = next
@@ -158,9 +167,9 @@ func (o *opening) open(m protocol.Envelope) {
 }
 
 // fail ends a connection that never became a channel.
-func (o *opening) fail(reason string, err error) {
-	o.agent.log.Warn("connection closed before it was open", "peer", o.peer, "reason", reason, "err", err)
-	o.conn.Close(transport.CodePolicy, reason)
+func (o *opening) fail(code int, reason string, f failure) {
+	o.failed = &f
+	o.conn.Close(code, reason)
 }
 
 // opened gives the place among the unopened connections back, once.
@@ -190,7 +199,14 @@ func (o *opening) HandleClose(e *transport.CloseError) {
 	o.opened()
 	if o.next != nil {
 		o.next.HandleClose(e)
+		return
 	}
+	f := failure{err: e.Err}
+	if o.failed != nil {
+		f = *o.failed
+	}
+	o.agent.log.Warn("connection closed before it was open", "peer", o.peer, "channel", f.channel,
+		"address", o.conn.RemoteAddr().String(), "code", e.Code, "reason", e.Reason, "err", f.err)
 }
 
 // Healthz answers 200 {"status":"healthy"} while the agent takes channels, and

@@ -96,6 +96,7 @@ type config struct {
 	logger       *slog.Logger
 	heartbeat    time.Duration
 	inbox        int
+	issuer       string
 	publicURLs   []string
 	origins      []string
 	requireProof bool
@@ -131,6 +132,10 @@ func WithInbox(n int) Option { return func(c *config) { c.inbox = n } }
 // loopback can prove themselves, as the Host header of a request from elsewhere
 // can be forged by a relay.
 func WithPublicURLs(urls ...string) Option { return func(c *config) { c.publicURLs = urls } }
+
+// WithIssuer names the issuer (iss) of the identity registry's tokens; default
+// "pando", which is that of a registry that was not told otherwise.
+func WithIssuer(issuer string) Option { return func(c *config) { c.issuer = issuer } }
 
 // WithOrigins lists the browser origins that may connect; by default none may.
 func WithOrigins(origins ...string) Option { return func(c *config) { c.origins = origins } }
