@@ -97,11 +97,11 @@ func (a *Agent) verifierOptions() identity.VerifierOptions {
 // opening is an accepted connection on which channel.open has not come yet. It
 // costs no actor: strangers can have many of them.
 type opening struct {
-	agent *Agent
-	conn  *transport.Conn
-	peer  string
-	stop  func() bool
-	next  transport.Handler // once open
+	agent  *Agent
+	conn   *transport.Conn
+	peer   string
+	stop   func() bool
+	next   transport.Handler // once open
 	failed *failure          // it is being closed: what still comes is not looked at
 }
 
