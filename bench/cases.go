@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/pando-agents/pando/bench/cut"
 	"github.com/pando-agents/pando/bench/load"
 )
 
@@ -16,9 +17,23 @@ type benchCase struct {
 	// mustRatio and must are the budgets of Pando: at most this share of the
 	// floor's figure, and at most this figure. 0 means none.
 	mustRatio, must float64
+	// servers names those that are measured; none means all.
+	servers []string
 	// fresh starts the server anew for each measurement.
-	fresh   bool
+	fresh bool
+	// once measures in one round: the measurement repeats itself.
+	once    bool
 	measure func(context.Context, *server, plan) (figure, error)
+	// derived, if set, is a second figure from the same measurements.
+	derived *derivedCase
+}
+
+// derivedCase is a figure that a report has besides the first. Servers for
+// which it is 0 have none.
+type derivedCase struct {
+	name  string
+	must  float64
+	value func(report any) float64
 }
 
 // figure is one measurement. Value is what servers are compared by; less is
@@ -34,23 +49,24 @@ type plan struct {
 	warmup, window     time.Duration
 	idleChannels       int
 	heartbeat          time.Duration // also how long idle channels are held
-	all                bool          // and not only the cases with a budget
+	cuts               int
+	all                bool // and not only the cases with a budget
 }
 
 // A quick run takes less than a minute for two servers, a full one less than
-// ten for three. Many short rounds are better than few long ones: the shorter
+// ten for four. Many short rounds are better than few long ones: the shorter
 // a round, the more alike are the conditions of the servers within it.
 func quickPlan() plan {
 	return plan{
-		rounds: 5, warmup: 250 * time.Millisecond, window: 600 * time.Millisecond,
-		idleRounds: 1, idleChannels: 9000, heartbeat: 8 * time.Second,
+		rounds: 5, warmup: 200 * time.Millisecond, window: 500 * time.Millisecond,
+		idleRounds: 1, idleChannels: 9000, heartbeat: 6 * time.Second,
 	}
 }
 
 func fullPlan() plan {
 	return plan{
-		rounds: 9, warmup: 400 * time.Millisecond, window: time.Second,
-		idleRounds: 2, idleChannels: 9000, heartbeat: 30 * time.Second, all: true,
+		rounds: 7, warmup: 300 * time.Millisecond, window: 800 * time.Millisecond,
+		idleRounds: 2, idleChannels: 9000, heartbeat: 20 * time.Second, cuts: 60, all: true,
 	}
 }
 
@@ -58,6 +74,16 @@ const (
 	perRequest = "µs CPU/request"
 	perOpening = "µs CPU/opening"
 	perChannel = "KiB/channel"
+	perCut     = "ms, p50"
+)
+
+// idleSettled is the case of memory after garbage collection.
+const idleSettled = "idle, settled"
+
+// The servers of the cases in which not all are worth measuring.
+var (
+	unlikeHandlers = []string{"floor", "pando", "python"} // the handler has no part in it
+	unlikeVerifier = []string{"floor", "pando"}           // Python's takes any token
 )
 
 func (p plan) cases() []benchCase {
@@ -65,11 +91,19 @@ func (p plan) cases() []benchCase {
 		steadyCase(1, 1, 128, 0),
 		steadyCase(64, 1, 128, 0.9),
 		steadyCase(64, 16, 128, 0.5),
+		steadyCase(64, 16, 128, 0, "--write-each"),
 		steadyCase(1, 1, 4096, 0),
 		steadyCase(64, 1, 4096, 0.4),
 		steadyCase(64, 16, 4096, 0),
-		{name: "open and close", unit: perOpening, measure: measureOpen},
-		{name: fmt.Sprintf("idle, %d channels", p.idleChannels), unit: perChannel, must: 11, fresh: true, measure: measureIdle},
+		{name: "open, bearer", unit: perOpening, servers: unlikeHandlers, measure: measureOpen("")},
+		{name: "open, Ed25519", unit: perOpening, servers: unlikeVerifier, measure: measureOpen("Ed25519")},
+		{name: "open, RSA", unit: perOpening, servers: unlikeVerifier, measure: measureOpen("RSA")},
+		{name: "idle, as left", unit: perChannel, must: 11, fresh: true,
+			servers: unlikeHandlers, measure: measureIdle, derived: &derivedCase{
+				name: idleSettled, must: 11,
+				value: func(report any) float64 { return report.(load.IdleReport).Settled / 1024 },
+			}},
+		{name: "cut to re-open", unit: perCut, servers: []string{"pando"}, once: true, measure: measureCut},
 	}
 	var chosen []benchCase
 	for _, c := range all {
@@ -80,16 +114,20 @@ func (p plan) cases() []benchCase {
 	return chosen
 }
 
-func steadyCase(channels, inFlight, payload int, must float64) benchCase {
+func steadyCase(channels, inFlight, payload int, must float64, flags ...string) benchCase {
+	name := fmt.Sprintf("%d × %d, %d B", channels, inFlight, payload)
+	if len(flags) > 0 {
+		name += ", each"
+	}
 	return benchCase{
-		name:      fmt.Sprintf("%d × %d, %d B", channels, inFlight, payload),
+		name:      name,
 		unit:      perRequest,
 		mustRatio: must,
 		measure: func(ctx context.Context, s *server, p plan) (figure, error) {
 			var r load.Report
-			err := s.runLoad(ctx, &r, "load",
-				"--channels", strconv.Itoa(channels), "--in-flight", strconv.Itoa(inFlight), "--payload", strconv.Itoa(payload),
-				"--warmup", p.warmup.String(), "--window", p.window.String())
+			args := append([]string{"--channels", strconv.Itoa(channels), "--in-flight", strconv.Itoa(inFlight),
+				"--payload", strconv.Itoa(payload), "--warmup", p.warmup.String(), "--window", p.window.String()}, flags...)
+			err := s.runLoad(ctx, &r, "load", args...)
 			return newFigure(r.ServerCPU, r, err)
 		},
 	}
@@ -104,10 +142,27 @@ func newFigure(value float64, report any, err error) (figure, error) {
 	return figure{value, report}, err
 }
 
-func measureOpen(ctx context.Context, s *server, p plan) (figure, error) {
-	var r load.Report
-	err := s.runLoad(ctx, &r, "open", "--concurrency", "16", "--warmup", p.warmup.String(), "--window", p.window.String())
-	return newFigure(r.ServerCPU, r, err)
+// measureOpen opens channels with a bearer token, or, for a kind of key, with a
+// token that is bound to one and a new proof for each channel. A server that
+// verifies nothing is dialled as ever: it is what the verification is compared
+// with.
+func measureOpen(key string) func(context.Context, *server, plan) (figure, error) {
+	return func(ctx context.Context, s *server, p plan) (figure, error) {
+		args := []string{"--concurrency", "16", "--warmup", p.warmup.String(), "--window", p.window.String()}
+		if file := s.ready.Callers[key]; file != "" {
+			args = append(args, "--credentials", file, "--target", s.ready.Target)
+		}
+		var r load.Report
+		err := s.runLoad(ctx, &r, "open", args...)
+		return newFigure(r.ServerCPU, r, err)
+	}
+}
+
+func measureCut(ctx context.Context, s *server, p plan) (figure, error) {
+	var r cut.Report
+	err := s.runLoad(ctx, &r, "cut", "--cuts", strconv.Itoa(p.cuts),
+		"--credentials", s.ready.Callers["Ed25519"], "--target", s.ready.Target)
+	return newFigure(r.P50, r, err)
 }
 
 func measureIdle(ctx context.Context, s *server, p plan) (figure, error) {

@@ -9,7 +9,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 
+	"github.com/pando-agents/pando"
 	"github.com/pando-agents/pando/bench/floor"
 )
 
@@ -36,13 +38,21 @@ type readiness struct {
 	// one per line instead. Neither: the server takes any.
 	Token     string `json:"token,omitempty"`
 	TokenFile string `json:"token_file,omitempty"`
+	// Target is the server's agent id, and Callers names .env files with the
+	// credentials of agents that it lets in, by kind of key. A server that
+	// verifies nothing has neither.
+	Target  string            `json:"target,omitempty"`
+	Callers map[string]string `json:"callers,omitempty"`
+	// Control is where servers of this program can be looked into.
+	Control string `json:"control,omitempty"`
 }
 
 // kinds is the table of servers. The first is what the others are compared with.
 func kinds() []kind {
 	return []kind{
 		{name: "floor", serve: serveFloor},
-		{name: "pando", serve: servePando},
+		{name: "pando", serve: pandoServer(func(*pando.Agent) {})},
+		{name: "pando-json", serve: pandoServer(echoValues)},
 		{name: "python", command: pythonServer},
 	}
 }
@@ -54,7 +64,15 @@ func (k kind) serveCommand(ctx context.Context, args []string, stdout io.Writer)
 	if err := set.Parse(args); err != nil {
 		return err
 	}
-	return k.serve(ctx, *addr, func(r readiness) error { return json.NewEncoder(stdout).Encode(r) })
+	control, stop, err := serveControl()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return k.serve(ctx, *addr, func(r readiness) error {
+		r.Control = control
+		return json.NewEncoder(stdout).Encode(r)
+	})
 }
 
 func serveFloor(ctx context.Context, addr string, ready func(readiness) error) error {
@@ -80,26 +98,30 @@ func (k kind) process() (*exec.Cmd, error) {
 	return exec.Command(exe, "serve-"+k.name, "--addr", "127.0.0.1:0"), nil
 }
 
-// selectKinds returns the kinds that are named; none means all that are part
-// of this program.
+// selectKinds returns the kinds that are named.
 func selectKinds(names []string) ([]kind, error) {
 	var chosen []kind
 	all := kinds()
-	for _, k := range all {
-		if len(names) == 0 && k.serve != nil {
-			chosen = append(chosen, k)
-		}
-	}
 	for _, name := range names {
-		n := len(chosen)
-		for _, k := range all {
-			if k.name == name {
-				chosen = append(chosen, k)
-			}
-		}
-		if len(chosen) == n {
+		i := slices.IndexFunc(all, func(k kind) bool { return k.name == name })
+		if i < 0 {
 			return nil, fmt.Errorf("no server is called %q", name)
 		}
+		chosen = append(chosen, all[i])
 	}
 	return chosen, nil
+}
+
+// usualServers are those that are measured if none are named: with a quick
+// plan only those with a budget and the one they are compared with, otherwise
+// all that can be started.
+func usualServers(p plan) []string {
+	if !p.all {
+		return []string{"floor", "pando"}
+	}
+	names := []string{"floor", "pando", "pando-json"}
+	if _, err := pythonInterpreter(); err == nil {
+		names = append(names, "python")
+	}
+	return names
 }

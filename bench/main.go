@@ -11,13 +11,16 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/pando-agents/pando/bench/cut"
 	"github.com/pando-agents/pando/bench/load"
+	"github.com/pando-agents/pando/identity"
 )
 
 func main() {
@@ -33,14 +36,16 @@ func main() {
 // dispatch runs one command.
 func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	commands := map[string]func(context.Context, []string, io.Writer) error{
-		"load": loadCommand,
-		"open": openCommand,
-		"idle": idleCommand,
+		"load":           loadCommand,
+		"open":           openCommand,
+		"idle":           idleCommand,
+		"cut":            cutCommand,
+		"serve-registry": registryCommand,
 		"run": func(ctx context.Context, args []string, stdout io.Writer) error {
 			return runCommand(ctx, args, stdout, stderr)
 		},
 	}
-	names := "run, load, open, idle"
+	names := "run, load, open, idle, cut, serve-registry"
 	for _, k := range kinds() {
 		if k.serve != nil {
 			commands["serve-"+k.name] = k.serveCommand
@@ -55,32 +60,67 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 
 // targetFlags are what all load commands have in common.
 type targetFlags struct {
-	url, tokens string
-	pid         int
+	url, tokens, control string
+	pid                  int
+	dialler
 }
+
+// dialler is an agent that dials: its credentials and whom it calls.
+type dialler struct{ credentials, target string }
 
 func (f *targetFlags) define(set *flag.FlagSet) {
 	set.StringVar(&f.url, "url", "", "server `address`, ws://host:port/path")
 	set.StringVar(&f.tokens, "token-file", "", "`file` with one bearer token per line, used in turn")
 	set.IntVar(&f.pid, "pid", 0, "server `process` whose processor time and memory are measured")
+	set.StringVar(&f.control, "control", "", "`address` of the server's control listener, http://host:port")
+	f.dialler.define(set)
 }
 
-func (f *targetFlags) target() (load.Target, error) {
+func (d *dialler) define(set *flag.FlagSet) {
+	set.StringVar(&d.credentials, "credentials", "", "`.env file` of the agent that dials, to prove its key at each handshake")
+	set.StringVar(&d.target, "target", "", "agent `id` of the server")
+}
+
+func (f *targetFlags) targeting() (load.Target, error) {
 	tokens, err := load.ReadTokens(f.tokens)
-	return load.Target{URL: f.url, Tokens: tokens, PID: f.pid}, err
+	t := load.Target{URL: f.url, Tokens: tokens, PID: f.pid, Control: f.control}
+	if err != nil || f.credentials == "" {
+		return t, err
+	}
+	credentials, err := identity.FromFile(f.credentials)
+	if err != nil {
+		return t, err
+	}
+	client, err := identity.NewClient(identity.ClientOptions{Credentials: credentials, Logger: quiet()})
+	if err != nil {
+		return t, err
+	}
+	// The client lives as long as the process.
+	t.Header = func(ctx context.Context) (http.Header, error) {
+		header, _, err := client.DialHeader(ctx, f.target, f.url)
+		return header, err
+	}
+	return t, nil
 }
 
 // parse parses a load command's flags and returns the target they name.
 func parse(set *flag.FlagSet, args []string) (load.Target, error) {
 	var f targetFlags
 	f.define(set)
-	if err := set.Parse(args); err != nil {
+	if err := parseAll(set, args); err != nil {
 		return load.Target{}, err
 	}
-	if set.NArg() > 0 {
-		return load.Target{}, fmt.Errorf("%s: unexpected %s", set.Name(), strings.Join(set.Args(), " "))
+	return f.targeting()
+}
+
+func parseAll(set *flag.FlagSet, args []string) error {
+	if err := set.Parse(args); err != nil {
+		return err
 	}
-	return f.target()
+	if set.NArg() > 0 {
+		return fmt.Errorf("%s: unexpected %s", set.Name(), strings.Join(set.Args(), " "))
+	}
+	return nil
 }
 
 func loadCommand(ctx context.Context, args []string, stdout io.Writer) error {
@@ -122,6 +162,7 @@ func idleCommand(ctx context.Context, args []string, stdout io.Writer) error {
 	set.IntVar(&o.Channels, "channels", 9000, "channels")
 	set.DurationVar(&o.Heartbeat, "heartbeat", 30*time.Second, "time between two heartbeats of a channel")
 	set.IntVar(&o.Rounds, "rounds", 1, "heartbeats of each channel before memory is read")
+	set.StringVar(&o.HeapProfile, "heap", "", "`file` for a profile of the server's heap")
 	target, err := parse(set, args)
 	if err != nil {
 		return err
@@ -130,6 +171,25 @@ func idleCommand(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	report, err := load.Idle(ctx, target, o)
+	return finish(stdout, &report, err)
+}
+
+func cutCommand(ctx context.Context, args []string, stdout io.Writer) error {
+	set := flag.NewFlagSet("cut", flag.ContinueOnError)
+	var d dialler
+	d.define(set)
+	var o cut.Options
+	set.StringVar(&o.URL, "url", "", "server `address`, ws://host:port/path")
+	set.IntVar(&o.Cuts, "cuts", 60, "how often the connection is cut")
+	if err := parseAll(set, args); err != nil {
+		return err
+	}
+	o.Target, o.Logger = d.target, quiet()
+	var err error
+	if o.Credentials, err = identity.FromFile(d.credentials); err != nil {
+		return err
+	}
+	report, err := cut.Run(ctx, o)
 	return finish(stdout, &report, err)
 }
 

@@ -129,7 +129,7 @@ func figures(v ...float64) []figure {
 func TestRatiosAreTakenRoundByRound(t *testing.T) {
 	t.Parallel()
 	c := benchCase{name: "case", mustRatio: 0.5}
-	got := summarise(c, []kind{{name: "floor"}, {name: "pando"}}, [][]figure{figures(10, 30, 20), figures(4, 15, 9)})
+	got := summarise(c, []*server{{kind: kind{name: "floor"}}, {kind: kind{name: "pando"}}}, [][]figure{figures(10, 30, 20), figures(4, 15, 9)})
 	if got[0].Median != 20 || got[1].Median != 9 {
 		t.Errorf("medians %v and %v, want 20 and 9", got[0].Median, got[1].Median)
 	}

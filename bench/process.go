@@ -31,13 +31,17 @@ type server struct {
 	temp   string // file to remove; empty for none
 }
 
-// startServer starts a server and waits until it listens.
-func startServer(ctx context.Context, k kind) (*server, error) {
+// startServer starts a server, with some more in its environment, and waits
+// until it listens.
+func startServer(ctx context.Context, k kind, environment ...string) (*server, error) {
 	cmd, err := k.process()
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", k.name, err)
 	}
 	cmd.Stderr = os.Stderr
+	if len(environment) > 0 {
+		cmd.Env = append(cmd.Environ(), environment...)
+	}
 	stdin, errIn := cmd.StdinPipe()
 	stdout, errOut := cmd.StdoutPipe()
 	if err := errors.Join(errIn, errOut); err != nil {
@@ -117,9 +121,9 @@ func (s *server) runLoad(ctx context.Context, report any, command string, args .
 	if err != nil {
 		return err
 	}
-	args = append([]string{command, "--url", s.ready.URL, "--pid", strconv.Itoa(s.cmd.Process.Pid)}, args...)
-	if s.tokens != "" {
-		args = append(args, "--token-file", s.tokens)
+	args = append([]string{command, "--url", s.ready.URL}, args...)
+	if command != "cut" {
+		args = append(args, "--pid", strconv.Itoa(s.cmd.Process.Pid), "--token-file", s.tokens, "--control", s.ready.Control)
 	}
 	cmd := exec.CommandContext(ctx, exe, args...)
 	cmd.Stderr = os.Stderr

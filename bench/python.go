@@ -17,19 +17,19 @@ import (
 // virtual environment that the interoperability tests use. It takes any token
 // and never asks its registry.
 func pythonServer() (*exec.Cmd, error) {
-	root, err := filepath.Abs("..")
+	python, err := pythonInterpreter()
 	if err != nil {
 		return nil, err
 	}
-	python := filepath.Join(root, ".venv", "bin", "python")
-	if _, err := os.Stat(python); err != nil {
-		return nil, fmt.Errorf("no Python environment; make one with internal/pypeer/venv.sh: %w", err)
+	script, err := filepath.Abs("../internal/pypeer/py/server.py")
+	if err != nil {
+		return nil, err
 	}
 	private, public, err := keyPair()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(python, filepath.Join(root, "internal", "pypeer", "py", "server.py"), "--port", "0")
+	cmd := exec.Command(python, script, "--port", "0")
 	cmd.Env = append(os.Environ(),
 		"AUTHED_REGISTRY_URL=https://localhost",
 		"AUTHED_AGENT_ID="+floor.ID,
@@ -37,6 +37,19 @@ func pythonServer() (*exec.Cmd, error) {
 		"AUTHED_PRIVATE_KEY="+private,
 		"AUTHED_PUBLIC_KEY="+public)
 	return cmd, nil
+}
+
+// pythonInterpreter returns the interpreter of that environment, if there is
+// one.
+func pythonInterpreter() (string, error) {
+	python, err := filepath.Abs("../.venv/bin/python")
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(python); err != nil {
+		return "", fmt.Errorf("no Python environment; make one with internal/pypeer/venv.sh: %w", err)
+	}
+	return python, nil
 }
 
 // keyPair makes the RSA key pair that the SDK wants to see before it starts.

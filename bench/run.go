@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -64,11 +65,12 @@ func (r result) compared() float64 {
 }
 
 type runner struct {
-	plan    plan
-	kinds   []kind
-	cases   []benchCase
-	log     io.Writer
-	started time.Time
+	plan     plan
+	profiles string // directory; empty for none
+	kinds    []kind
+	cases    []benchCase
+	log      io.Writer
+	started  time.Time
 }
 
 func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -76,9 +78,10 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	quick := set.Bool("quick", false, "only what has a budget, in less than a minute")
 	asJSON := set.Bool("json", false, "print everything as JSON instead of a table")
 	check := set.Bool("check", false, "fail when a figure is more than 1.5 times its budget")
-	servers := set.String("servers", "", "comma-separated `names`; the first is what the others are compared with (default: all but python)")
+	servers := set.String("servers", "", "comma-separated `names`; the first is what the others are compared with (default: all that can be started; with -quick floor,pando)")
 	only := set.String("cases", "", "`regular expression` that chooses cases by name")
 	rounds := set.Int("rounds", 0, "rounds instead of the plan's")
+	profiles := set.String("profile", "", "`directory` for profiles of the servers, taken in extra rounds that are not part of the figures")
 	channels := set.Int("channels", 0, "idle channels instead of 9000")
 	if err := set.Parse(args); err != nil {
 		return err
@@ -97,6 +100,7 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	if err != nil {
 		return err
 	}
+	r.profiles = *profiles
 	out, err := r.run(ctx)
 	if err != nil {
 		return err
@@ -118,7 +122,11 @@ func newRunner(p plan, servers, only string, log io.Writer) (*runner, error) {
 		return nil, err
 	}
 	r := &runner{plan: p, log: log, started: time.Now()}
-	if r.kinds, err = selectKinds(strings.FieldsFunc(servers, func(c rune) bool { return c == ',' })); err != nil {
+	names := usualServers(p)
+	if servers != "" {
+		names = strings.Split(servers, ",")
+	}
+	if r.kinds, err = selectKinds(names); err != nil {
 		return nil, err
 	}
 	for _, c := range p.cases() {
@@ -152,20 +160,50 @@ func (r *runner) run(ctx context.Context) (outcome, error) {
 		}
 	}
 	for _, c := range r.cases {
-		figures, err := r.runCase(ctx, c, running)
+		measured := c.chosen(running)
+		if len(measured) == 0 {
+			continue
+		}
+		figures, err := r.runCase(ctx, c, measured)
 		if err != nil {
 			return out, err
 		}
-		out.Results = append(out.Results, summarise(c, r.kinds, figures)...)
+		out.Results = append(out.Results, summarise(c, measured, figures)...)
+		out.Results = append(out.Results, c.derive(measured, figures)...)
+		if r.profiles == "" {
+			continue
+		}
+		for _, s := range measured {
+			if err := r.profile(ctx, c, s); err != nil {
+				return out, err
+			}
+		}
 	}
 	return out, nil
+}
+
+// chosen returns the servers that the case is for.
+func (c benchCase) chosen(running []*server) []*server {
+	if len(c.servers) == 0 {
+		return running
+	}
+	var chosen []*server
+	for _, s := range running {
+		if slices.Contains(c.servers, s.kind.name) {
+			chosen = append(chosen, s)
+		}
+	}
+	return chosen
 }
 
 // runCase returns the figures of each server. The servers take turns within a
 // round, so that what else the machine does hits all of them.
 func (r *runner) runCase(ctx context.Context, c benchCase, running []*server) ([][]figure, error) {
 	rounds := r.plan.rounds
-	if c.fresh {
+	switch {
+	case c.once:
+		rounds = 1
+	case c.fresh:
 		rounds = r.plan.idleRounds
 	}
 	figures := make([][]figure, len(running))
@@ -176,7 +214,7 @@ func (r *runner) runCase(ctx context.Context, c benchCase, running []*server) ([
 				return nil, fmt.Errorf("%s: %w", c.name, err)
 			}
 			figures[i] = append(figures[i], f)
-			fmt.Fprintf(r.log, "%4.0fs  %-20s %d/%d  %-7s %8.2f %s\n",
+			fmt.Fprintf(r.log, "%4.0fs  %-20s %d/%d  %-10s %8.2f %s\n",
 				time.Since(r.started).Seconds(), c.name, round+1, rounds, s.kind.name, f.Value, c.unit)
 		}
 	}

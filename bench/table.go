@@ -7,14 +7,15 @@ import (
 	"slices"
 	"text/tabwriter"
 
+	"github.com/pando-agents/pando/bench/cut"
 	"github.com/pando-agents/pando/bench/load"
 )
 
 // summarise makes one result for each server. figures has the rounds of each.
-func summarise(c benchCase, kinds []kind, figures [][]figure) []result {
-	results := make([]result, len(kinds))
-	for i, k := range kinds {
-		r := result{Case: c.name, Server: k.name, Unit: c.unit, Rounds: figures[i]}
+func summarise(c benchCase, servers []*server, figures [][]figure) []result {
+	results := make([]result, len(servers))
+	for i, s := range servers {
+		r := result{Case: c.name, Server: s.kind.name, Unit: c.unit, Rounds: figures[i]}
 		r.Median = median(values(figures[i]))
 		if i > 0 {
 			ratios := values(figures[i])
@@ -24,7 +25,7 @@ func summarise(c benchCase, kinds []kind, figures [][]figure) []result {
 			r.Ratio = median(ratios)
 		}
 		// Budgets are Pando's only.
-		if k.name == "pando" {
+		if s.kind.name == "pando" {
 			r.Must = c.mustRatio
 			if c.must > 0 {
 				r.Must, r.MustUnit = c.must, c.unit
@@ -33,6 +34,27 @@ func summarise(c benchCase, kinds []kind, figures [][]figure) []result {
 		results[i] = r
 	}
 	return results
+}
+
+// derive makes the results of the case's second figure.
+func (c benchCase) derive(servers []*server, figures [][]figure) []result {
+	if c.derived == nil {
+		return nil
+	}
+	var having []*server
+	var derived [][]figure
+	for i, s := range servers {
+		var second []figure
+		for _, f := range figures[i] {
+			if v := c.derived.value(f.Report); v > 0 {
+				second = append(second, figure{Value: v, Report: f.Report})
+			}
+		}
+		if len(second) == len(figures[i]) {
+			having, derived = append(having, s), append(derived, second)
+		}
+	}
+	return summarise(benchCase{name: c.derived.name, unit: c.unit, must: c.derived.must}, having, derived)
 }
 
 func values(figures []figure) []float64 {
@@ -79,6 +101,29 @@ func (o outcome) table(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%s\t%.2f\t%s\t%.2f\t±%.0f %%\t%s\t%s\t\n",
 			name, r.Server, r.Median, r.Unit, slices.Min(values(r.Rounds)), r.spread(), r.budget(), r.rates())
 	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return o.memoryTable(w)
+}
+
+// memoryTable says what the Go runtimes of the servers say about their memory
+// with idle channels, once it has settled.
+func (o outcome) memoryTable(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, r := range o.Results {
+		if r.Case != idleSettled {
+			continue
+		}
+		if r.Ratio == 0 { // the first
+			fmt.Fprintln(t, "\nsettled, KiB per channel\tlive heap\theap in use\tstacks\truntime\tgoroutines\t")
+		}
+		report := r.middle().Report.(load.IdleReport)
+		per := func(bytes uint64) float64 { return float64(bytes) / 1024 / float64(report.Channels) }
+		m := report.Runtime
+		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t\n", r.Server,
+			per(m.HeapLive), per(m.HeapInUse), per(m.Stacks), per(m.Other), m.Goroutines)
+	}
 	return t.Flush()
 }
 
@@ -109,10 +154,18 @@ func (r result) budget() string {
 
 // rates is the columns that say how fast the round with the median was.
 func (r result) rates() string {
-	rounds := slices.SortedFunc(slices.Values(r.Rounds), func(a, b figure) int { return cmp.Compare(a.Value, b.Value) })
-	report, ok := rounds[len(rounds)/2].Report.(load.Report)
-	if !ok {
+	switch report := r.middle().Report.(type) {
+	case load.Report:
+		return fmt.Sprintf("%.0f\t%.0f\t%.0f\t%.1f", report.PerSecond, report.P50, report.P99, report.ClientCPU)
+	case cut.Report:
+		return fmt.Sprintf("\t%.0f\t%.0f\t", 1000*report.P50, 1000*report.P99)
+	default:
 		return "\t\t\t"
 	}
-	return fmt.Sprintf("%.0f\t%.0f\t%.0f\t%.1f", report.PerSecond, report.P50, report.P99, report.ClientCPU)
+}
+
+// middle is the round with the median.
+func (r result) middle() figure {
+	rounds := slices.SortedFunc(slices.Values(r.Rounds), func(a, b figure) int { return cmp.Compare(a.Value, b.Value) })
+	return rounds[len(rounds)/2]
 }

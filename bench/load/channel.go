@@ -33,7 +33,7 @@ type channel struct {
 // open dials, upgrades, sends channel.open and waits for channel.accept, which
 // must be the first message.
 func open(ctx context.Context, address *url.URL, who caller, text string, buffer int) (*channel, error) {
-	conn, rest, err := upgrade(ctx, address, who.token)
+	conn, rest, err := upgrade(ctx, address, who.header)
 	if err != nil {
 		return nil, err
 	}

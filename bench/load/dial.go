@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"time"
 )
@@ -23,13 +24,13 @@ const handshakeKey = "cGFuZG8gYmVuY2htYXJrIQ=="
 
 // upgrade dials a ws:// address and does the opening handshake of RFC 6455 §4.
 // It returns the connection and the frames that came with the answer.
-func upgrade(ctx context.Context, address *url.URL, token string) (net.Conn, []byte, error) {
+func upgrade(ctx context.Context, address *url.URL, header http.Header) (net.Conn, []byte, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", address.Host)
 	if err != nil {
 		return nil, nil, err
 	}
-	rest, err := handshake(conn, address, token)
+	rest, err := handshake(conn, address, header)
 	if err != nil {
 		_ = conn.Close()
 		return nil, nil, err
@@ -37,13 +38,18 @@ func upgrade(ctx context.Context, address *url.URL, token string) (net.Conn, []b
 	return conn, rest, nil
 }
 
-func handshake(conn net.Conn, address *url.URL, token string) ([]byte, error) {
+func handshake(conn net.Conn, address *url.URL, header http.Header) ([]byte, error) {
 	if err := conn.SetDeadline(time.Now().Add(openTimeout)); err != nil {
 		return nil, err
 	}
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nAuthorization: Bearer %s\r\n\r\n",
-		address.RequestURI(), address.Host, handshakeKey, token); err != nil {
+	var request bytes.Buffer
+	fmt.Fprintf(&request, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n", address.RequestURI(), address.Host, handshakeKey)
+	if err := header.Write(&request); err != nil {
+		return nil, err
+	}
+	request.WriteString("\r\n")
+	if _, err := conn.Write(request.Bytes()); err != nil {
 		return nil, fmt.Errorf("asking for the upgrade: %w", err)
 	}
 	head := make([]byte, 0, 1024)

@@ -21,6 +21,9 @@ type IdleOptions struct {
 	// Rounds is how many heartbeats each channel sends before the server's
 	// memory is read: the channels are held for Rounds × Heartbeat.
 	Rounds int
+	// HeapProfile, if not empty, is a file to write a profile of the server's
+	// heap to, once its memory has been read.
+	HeapProfile string
 }
 
 // IdleReport is what Idle has measured.
@@ -36,6 +39,11 @@ type IdleReport struct {
 	After  proc.Memory `json:"after"`
 	// PerChannel is the growth of the resident memory per channel, in bytes.
 	PerChannel float64 `json:"bytes_per_channel"`
+	// Settled is the same once all garbage has been collected and free memory
+	// given back; 0 when the server cannot be told to. Runtime is what its Go
+	// runtime says then.
+	Settled float64 `json:"settled_bytes_per_channel,omitempty"`
+	Runtime Runtime `json:"runtime"`
 	// ServerCPU is the share of one processor the server has used while the
 	// channels were held, in per cent.
 	ServerCPU  float64 `json:"server_cpu_percent"`
@@ -61,7 +69,10 @@ func Idle(ctx context.Context, target Target, opts IdleOptions) (IdleReport, err
 	if opts.Channels < 1 || opts.Heartbeat <= 0 || opts.Rounds < 1 {
 		return report, errors.New("channels, heartbeat and rounds must be above 0")
 	}
-	var err error
+	_, err := target.settle(ctx)
+	if err != nil {
+		return report, err
+	}
 	if report.Before, err = resident(target.PID); err != nil {
 		return report, err
 	}
@@ -86,9 +97,12 @@ func Idle(ctx context.Context, target Target, opts IdleOptions) (IdleReport, err
 	run.beat(ctx, opts)
 	run.awaitAnswers(ctx)
 	to, errTo := takeSample(target.PID, 0)
-	report.After, err = resident(target.PID)
+	errAfter := report.measure(ctx, target)
+	if opts.HeapProfile != "" {
+		errAfter = errors.Join(errAfter, Fetch(ctx, target.Control+"/debug/pprof/heap", opts.HeapProfile))
+	}
 	stop()
-	if err := errors.Join(errFrom, errTo, err); err != nil {
+	if err := errors.Join(errFrom, errTo, errAfter); err != nil {
 		return report, err
 	}
 	report.HoldSeconds = to.at.Sub(from.at).Seconds()
@@ -97,9 +111,25 @@ func Idle(ctx context.Context, target Target, opts IdleOptions) (IdleReport, err
 	if run.err != nil {
 		report.FirstError = run.err.Error()
 	}
-	report.PerChannel = float64(report.After.RSS-report.Before.RSS) / float64(opts.Channels)
 	report.ServerCPU = 100 * (to.server - from.server).Seconds() / report.HoldSeconds
 	return report, ctx.Err()
+}
+
+// measure reads the server's memory: first as it is, then settled.
+func (r *IdleReport) measure(ctx context.Context, target Target) (err error) {
+	if r.After, err = resident(target.PID); err != nil {
+		return err
+	}
+	r.PerChannel = float64(r.After.RSS-r.Before.RSS) / float64(r.Channels)
+	if target.Control == "" {
+		return nil
+	}
+	if r.Runtime, err = target.settle(ctx); err != nil {
+		return err
+	}
+	settled, err := resident(target.PID)
+	r.Settled = float64(settled.RSS-r.Before.RSS) / float64(r.Channels)
+	return err
 }
 
 func resident(pid int) (proc.Memory, error) {

@@ -13,6 +13,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -28,8 +29,14 @@ type Target struct {
 	// one that is no token at all, for servers that verify nothing. When they
 	// are JWTs, their subjects are the senders of the messages.
 	Tokens []string
+	// Header, if set, makes the headers of each handshake instead: a bearer
+	// token, and a proof if the token is bound. It may be called concurrently.
+	Header func(context.Context) (http.Header, error)
 	// PID is the server's process; 0 means that its use is not measured.
 	PID int
+	// Control is the base URL at which a server of this program can be told to
+	// settle its memory; empty when it cannot.
+	Control string
 }
 
 // ReadTokens reads a file with one token per line. The empty path gives none.
@@ -57,25 +64,35 @@ const (
 
 // caller is what one channel presents at its handshake and in its messages.
 type caller struct {
-	token, sender, recipient string
+	header            http.Header
+	sender, recipient string
 }
 
-func (t Target) callers() []caller {
-	if len(t.Tokens) == 0 {
-		return []caller{{noToken, defaultSender, defaultRecipient}}
+// caller returns who opens the channel with this number.
+func (t Target) caller(ctx context.Context, number int) (caller, error) {
+	switch {
+	case t.Header != nil:
+		header, err := t.Header(ctx)
+		if err != nil {
+			return caller{}, fmt.Errorf("preparing a handshake: %w", err)
+		}
+		return newCaller(header), nil
+	case len(t.Tokens) > 0:
+		return newCaller(bearer(t.Tokens[number%len(t.Tokens)])), nil
+	default:
+		return newCaller(bearer(noToken)), nil
 	}
-	all := make([]caller, len(t.Tokens))
-	for i, token := range t.Tokens {
-		all[i] = newCaller(token)
-	}
-	return all
+}
+
+func bearer(token string) http.Header {
+	return http.Header{"Authorization": {"Bearer " + token}}
 }
 
 // newCaller reads the ids from the token's claims without verifying them:
 // that is the server's business.
-func newCaller(token string) caller {
-	c := caller{token, defaultSender, defaultRecipient}
-	parts := strings.Split(token, ".")
+func newCaller(header http.Header) caller {
+	c := caller{header, defaultSender, defaultRecipient}
+	parts := strings.Split(strings.TrimPrefix(header.Get("Authorization"), "Bearer "), ".")
 	if len(parts) != 3 {
 		return c
 	}
@@ -90,7 +107,7 @@ func newCaller(token string) caller {
 	if json.Unmarshal(claims, &ids) != nil || ids.Subject == "" {
 		return c
 	}
-	return caller{token, ids.Subject, ids.Target}
+	return caller{header, ids.Subject, ids.Target}
 }
 
 func (t Target) address() (*url.URL, error) {
@@ -113,14 +130,13 @@ func openAll(ctx context.Context, t Target, n int, text string, buffer int) ([]*
 	if err != nil {
 		return nil, err
 	}
-	callers := t.callers()
 	all := make([]*channel, n)
 	errs := make([]error, openers)
 	var wg sync.WaitGroup
 	for worker := range openers {
 		wg.Go(func() {
 			for i := worker; i < n && errs[worker] == nil; i += openers {
-				all[i], errs[worker] = open(ctx, address, callers[i%len(callers)], text, buffer)
+				all[i], errs[worker] = t.open(ctx, address, i, text, buffer)
 			}
 		})
 	}
@@ -133,6 +149,15 @@ func openAll(ctx context.Context, t Target, n int, text string, buffer int) ([]*
 		}
 	}
 	return all, nil
+}
+
+// open opens the channel with this number.
+func (t Target) open(ctx context.Context, address *url.URL, number int, text string, buffer int) (*channel, error) {
+	who, err := t.caller(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, address, who, text, buffer)
 }
 
 // closeAll ends the channels that are open with a closing handshake.

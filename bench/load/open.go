@@ -23,7 +23,8 @@ type OpenOptions struct {
 // Open opens channels, as fast as the server lets it, and closes each as soon
 // as it has been accepted. Each takes the next of the target's tokens, so with
 // as many tokens as channels each comes with a fresh one. The latency is from
-// dialling to channel.accept; the closing handshake is part of the costs.
+// dialling to channel.accept and includes the making of the proof, if there is
+// one; the closing handshake is part of the costs.
 func Open(ctx context.Context, target Target, opts OpenOptions) (Report, error) {
 	report := Report{Channels: opts.Concurrency}
 	if opts.Concurrency < 1 || opts.Requests == 0 && opts.Window <= 0 {
@@ -33,7 +34,7 @@ func Open(ctx context.Context, target Target, opts OpenOptions) (Report, error) 
 	if err != nil {
 		return report, err
 	}
-	run := &openRun{target: target, opts: opts, address: address, callers: target.callers()}
+	run := &openRun{target: target, opts: opts, address: address}
 	run.openers = make([]opener, opts.Concurrency)
 	from, to, err := run.measure(ctx)
 	if err != nil {
@@ -53,7 +54,6 @@ type openRun struct {
 	target    Target
 	opts      OpenOptions
 	address   *url.URL
-	callers   []caller
 	openers   []opener
 	started   atomic.Uint64
 	opened    atomic.Uint64
@@ -115,7 +115,7 @@ func (r *openRun) loop(ctx context.Context, o *opener) {
 
 func (r *openRun) once(ctx context.Context, n uint64, o *opener) error {
 	begin := time.Now()
-	c, err := open(ctx, r.address, r.callers[n%uint64(len(r.callers))], "", 4<<10)
+	c, err := r.target.open(ctx, r.address, int(n), "", 4<<10)
 	if err != nil {
 		return err
 	}
