@@ -2,6 +2,7 @@ package pando_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -94,9 +95,14 @@ type node struct {
 // of its own in a network in memory.
 func (w *world) newNode(name string, f func(n *node), opts ...pando.Option) *node {
 	w.t.Helper()
+	return w.nodeOf(w.reg.AddAgent(name, identity.KeyEd25519), f, opts...)
+}
+
+// nodeOf is newNode for an agent that is registered.
+func (w *world) nodeOf(creds identity.Credentials, f func(n *node), opts ...pando.Option) *node {
+	w.t.Helper()
 	n := &node{
-		host: "127.0.1." + string(rune('1'+len(w.nodes))), log: newRecorder(), ended: make(chan struct{}),
-		creds: w.reg.AddAgent(name, identity.KeyEd25519),
+		host: fmt.Sprintf("127.0.1.%d", len(w.nodes)+1), log: newRecorder(), ended: make(chan struct{}), creds: creds,
 	}
 	network := pando.Network{Registry: w.reg.Client, Dial: w.dial(n.host)}
 	opts = append([]pando.Option{
