@@ -55,6 +55,13 @@ func (a Agent) environment(home string) []string {
 	}
 }
 
+// Python returns the interpreter of the virtual environment, for tests that run
+// scripts of their own. It fails the test when there is none.
+func Python(t testing.TB) string {
+	t.Helper()
+	return find(t).python
+}
+
 // installation is where the scripts and the interpreter are.
 type installation struct {
 	python, scripts string
