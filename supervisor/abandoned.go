@@ -35,6 +35,7 @@ type lost struct {
 	label   string // finds its goroutines in a profile
 	stack   atomic.Pointer[[]byte]
 	holders []*lostList
+	early   *error // its end, if that was told before its Start has returned
 }
 
 type lostKey struct {
@@ -58,10 +59,10 @@ func (l *lostList) put(key lostKey, item *lost) {
 	l.total++
 }
 
-func (l *lostList) has(key lostKey) bool {
+func (l *lostList) get(key lostKey) *lost {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.items[key] != nil
+	return l.items[key]
 }
 
 func (l *lostList) take(key lostKey) *lost {
@@ -87,11 +88,12 @@ func (l *lostList) list() (children []AbandonedChild, total uint64) {
 }
 
 // abandon fences an incarnation off, lists it until it ends, and tells so.
-func (s *Supervisor) abandon(c *child, gen uint64, reason error) {
+func (s *Supervisor) abandon(c *child, act action) {
+	gen, reason := act.gen, act.err
 	e := s.publish(Event{Kind: Abandoned, Child: c.spec.ID, Generation: gen, Reason: reason})
 	item := &lost{AbandonedChild: AbandonedChild{
 		Supervisor: e.Supervisor, ID: e.Child, Generation: gen, Since: e.At, Reason: reason,
-	}}
+	}, early: act.early}
 	for up := s; up != nil; up = up.place.Load().parent {
 		item.holders = append(item.holders, &up.lost)
 		up.lost.put(lostKey{c, gen}, item)
@@ -176,12 +178,17 @@ func (s *Supervisor) late(c *child, gen uint64, err error) {
 	s.tell(Event{Kind: Returned, Child: c.spec.ID, Generation: gen, Reason: err})
 }
 
-// lateStart takes the return of a Start that was abandoned. If it has succeeded nevertheless, it is undone.
+// lateStart takes the return of a Start that was abandoned. If it has succeeded nevertheless, it is undone, unless
+// the end of what it has started was told before: it is not told twice.
 func (s *Supervisor) lateStart(c *child, gen uint64, err error) {
+	item := s.lost.get(lostKey{c, gen})
 	switch {
 	case err != nil:
 		s.late(c, gen, err)
-	case c.spec.Process != nil && s.lost.has(lostKey{c, gen}):
+	case c.spec.Process == nil || item == nil:
+	case item.early != nil:
+		s.late(c, gen, *item.early)
+	default:
 		s.call(c, gen, "Stop", func() { c.spec.Process.Stop(gen, ErrAbandoned) })
 	}
 }

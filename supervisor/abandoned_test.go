@@ -195,6 +195,35 @@ func TestAbandonedStartThatSucceedsAfterAllIsStopped(t *testing.T) {
 	})
 }
 
+func TestAbandonedStartWhoseEndWasToldBeforeIsNotShownForEver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		p := &fake{
+			start:   func(_ context.Context, inc Incarnation) error { inc.Exit(errBoom); <-release; return nil },
+			stop:    func(uint64, error) { t.Error("Stop called") },
+			abandon: func(uint64) {},
+		}
+		s := serve(t, Options{})
+		events, cancel := s.Subscribe(8)
+		defer cancel()
+		wantError(t, s.StartChild(t.Context(), Spec{ID: "a", Process: p}), ErrStartTimeout)
+		if len(s.Snapshot().Abandoned) != 1 {
+			t.Fatal("the start that hangs is not shown")
+		}
+		close(release)
+		synctest.Wait()
+		if len(s.Snapshot().Abandoned) != 0 {
+			t.Fatalf("snapshot %+v", s.Snapshot())
+		}
+		for e := range events {
+			if e.Kind == Returned {
+				wantError(t, e.Reason, errBoom)
+				return
+			}
+		}
+	})
+}
+
 func TestProcessThatPanicsInStopIsAbandoned(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := &fake{stop: func(uint64, error) { panic("bug") }, abandon: func(uint64) { panic("bug") }}

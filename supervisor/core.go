@@ -166,6 +166,7 @@ type action struct {
 	err   error
 	delay time.Duration
 	w     *waiter
+	early *error // of actAbandon: the end that was told while the Start was running, if one was
 }
 
 type core struct {

@@ -133,6 +133,10 @@ func (c *child) stopReason(k *core) error {
 
 func (k *core) abandon(c *child, reason error) {
 	k.do(actAbandon, c, reason)
+	if c.early {
+		early := c.rare.early
+		k.out[len(k.out)-1].early = &early
+	}
 	if c.shutdown() == Kill {
 		k.stopped(c, nil) // as it was wished
 		return

@@ -144,7 +144,7 @@ func (s *Supervisor) perform(act action) {
 	case actStop:
 		s.stop(c, act.gen, act.err)
 	case actAbandon:
-		s.abandon(c, act.gen, act.err)
+		s.abandon(c, act)
 	case actArm:
 		s.arm(c, act)
 	case actDisarm:
