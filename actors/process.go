@@ -3,7 +3,6 @@ package actors
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -146,7 +145,7 @@ func (p *Process[M]) lost(m any, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			p.sys.log.Error("message panicked when told that nobody handles it",
-				"actor", p.spec.Name, "err", panicked(v))
+				"actor", p.spec.Name, "err", supervisor.Recovered(v))
 		}
 	}()
 	u.NotHandled(err)
@@ -340,7 +339,7 @@ func (s *shell[M]) handle(m M) {
 	done := false
 	defer func() {
 		if !done {
-			defer s.fail(panicked(recover()))
+			defer s.fail(supervisor.Recovered(recover()))
 			s.p.lost(m, ErrNotRun)
 		}
 	}()
@@ -372,7 +371,7 @@ func (s *shell[M]) idle() {
 	done := false
 	defer func() {
 		if !done {
-			s.fail(panicked(recover()))
+			s.fail(supervisor.Recovered(recover()))
 		}
 	}()
 	s.idler.Idle()
@@ -389,19 +388,10 @@ func guard(f func() error, then func(error)) {
 	var err error
 	defer func() {
 		if !done {
-			err = panicked(recover())
+			err = supervisor.Recovered(recover())
 		}
 		then(err)
 	}()
 	err = f()
 	done = true
-}
-
-// panicked makes the reason of an end from what recover returned; nil means
-// that the goroutine is being unwound by runtime.Goexit.
-func panicked(v any) error {
-	if v == nil {
-		return supervisor.ErrGoexit
-	}
-	return &supervisor.PanicError{Value: v, Stack: debug.Stack()}
 }

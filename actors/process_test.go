@@ -27,7 +27,7 @@ func TestPanicLosesOnlyItsOwnMessageAndKeepsTheOrder(t *testing.T) {
 	r.tell(1, func() { panic("broken") }, 2, 3)
 	release()
 	err := r.ended(1)
-	if !isPanic(err) || !strings.Contains(string(err.(*supervisor.PanicError).Stack), "process_test.go") {
+	if !isPanic(err) || !strings.Contains(string(err.(*supervisor.PanicError).Stack()), "process_test.go") {
 		t.Fatalf("end = %v, want the panic with its stack", err)
 	}
 	r.tell(4)

@@ -14,6 +14,9 @@ import (
 // goroutineLabel is the profiler label of the goroutines of a Service, and of those it starts.
 const goroutineLabel = "supervised"
 
+// maxStack is where the stacks of an incarnation that hangs are cut.
+const maxStack = 16 << 10
+
 // An AbandonedChild is an incarnation that was given up on and has not ended.
 type AbandonedChild struct {
 	// Supervisor is the path of its supervisor, which may be gone.

@@ -1,9 +1,6 @@
 package supervisor
 
-import (
-	"fmt"
-	"runtime"
-)
+import "fmt"
 
 // The codes of [Error]. They are stable.
 const (
@@ -124,30 +121,3 @@ func (e *Error) Is(target error) bool {
 type invalid string
 
 func (e invalid) Error() string { return string(e) }
-
-// PanicError is a recovered panic.
-type PanicError struct {
-	// Value is what panic was called with.
-	Value any
-	// Stack is the stack of the goroutine that panicked, cut at 16 KiB.
-	Stack []byte
-}
-
-const maxStack = 16 << 10
-
-// newPanicError must be called while the panic is being recovered: that is when the stack still shows its origin.
-func newPanicError(value any) *PanicError {
-	buf := make([]byte, maxStack)
-	n := runtime.Stack(buf, false)
-	// A copy, so that a short stack does not hold 16 KiB for as long as the failure is remembered.
-	return &PanicError{Value: value, Stack: append([]byte(nil), buf[:n]...)}
-}
-
-// Error is one line, without the stack.
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
-
-// Unwrap returns the value if it is an error.
-func (e *PanicError) Unwrap() error {
-	err, _ := e.Value.(error)
-	return err
-}

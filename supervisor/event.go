@@ -160,7 +160,7 @@ func (s *Supervisor) log(e Event, level slog.Level, stack []byte) {
 		attrs = append(attrs, slog.Duration("delay", e.Delay))
 	}
 	if p := (*PanicError)(nil); stack == nil && errors.As(e.Reason, &p) {
-		stack = p.Stack
+		stack = p.Stack()
 	}
 	if stack != nil {
 		attrs = append(attrs, slog.String("stack", string(stack)))

@@ -64,14 +64,16 @@ func (s *Supervisor) launch(c *child, gen uint64) {
 
 // protect calls f, and done with what came of it, also when f panics or calls runtime.Goexit.
 func protect(f func() error, done func(error)) {
-	err := ErrGoexit
+	var err error
+	returned := false
 	defer func() {
-		if value := recover(); value != nil {
-			err = newPanicError(value)
+		if !returned {
+			err = Recovered(recover())
 		}
 		done(err)
 	}()
 	err = f()
+	returned = true
 }
 
 func (inc *incarnation) startProcess(ctx context.Context, cancel context.CancelCauseFunc) {
@@ -156,9 +158,8 @@ func (s *Supervisor) stop(c *child, gen uint64, reason error) {
 func (s *Supervisor) call(c *child, gen uint64, method string, f func()) {
 	defer func() {
 		if value := recover(); value != nil {
-			err := newPanicError(value)
 			s.opts.Logger.Error("process method failed", "supervisor", s.place.Load().path, "actor", c.spec.ID,
-				"incarnation", gen, "method", method, "err", err, "stack", string(err.Stack))
+				"incarnation", gen, "method", method, "err", Recovered(value))
 		}
 	}()
 	f()

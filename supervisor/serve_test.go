@@ -221,8 +221,8 @@ func TestPanicIsAFailureWithItsStack(t *testing.T) {
 		if !errors.As(c.Reason, &p) || !errors.Is(c.Reason, errBoom) {
 			t.Fatalf("reason is %v", c.Reason)
 		}
-		if !strings.Contains(string(c.Stack), "panicsHere") || strings.Contains(p.Error(), "panicsHere") {
-			t.Fatalf("error %q with stack %q", p, c.Stack)
+		if !strings.Contains(string(c.Stack()), "panicsHere") || strings.Contains(p.Error(), "panicsHere") {
+			t.Fatalf("error %q with stack %q", p, c.Stack())
 		}
 		if c.Generation != 2 || c.Restarts != 1 || c.State != Running {
 			t.Fatalf("not restarted: %+v", c)

@@ -32,13 +32,20 @@ type ChildSnapshot struct {
 	Restarts uint32
 	// Uptime is the age of the incarnation, zero unless the child is Running.
 	Uptime time.Duration
-	// Reason is why it failed last, and Stack is the stack if that was a panic.
+	// Reason is why it failed last.
 	Reason error
-	Stack  []byte
 	// FailedAt is when that was.
 	FailedAt time.Time
 	// Supervisor is set if the child is a supervisor, or has a method Snapshot like one.
 	Supervisor *Snapshot
+}
+
+// Stack returns the stack of the last failure if that was a panic. It is made when it is asked for.
+func (c *ChildSnapshot) Stack() []byte {
+	if p := (*PanicError)(nil); errors.As(c.Reason, &p) {
+		return p.Stack()
+	}
+	return nil
 }
 
 type snapshotter interface{ Snapshot() Snapshot }
@@ -77,9 +84,6 @@ func (s *Supervisor) look(snap *Snapshot) []snapshotter {
 		}
 		if r := c.rare; r != nil && r.reason != nil {
 			child.Reason, child.FailedAt = r.reason, s.epoch.Add(r.failedAt)
-			if p := (*PanicError)(nil); errors.As(r.reason, &p) {
-				child.Stack = p.Stack
-			}
 		}
 		if r := c.rare; r != nil && r.sub != nil {
 			if subs == nil {
