@@ -97,6 +97,7 @@ func TestPythonClientTalksToPandoAgent(t *testing.T) {
 		"heartbeats and pings keep a silent channel":         provePythonHeartbeats,
 		"what the agent sends unasked is received":           provePythonReceivesPushes,
 		"custom types and any text survive both ways":        provePythonValues,
+		"what is not JSON is answered with an error":         provePythonIsCorrected,
 		"messages just under 1 MiB pass both ways":           provePythonBigMessages,
 		"a message over 1 MiB to the agent ends with 1009":   provePythonSendsTooMuch,
 		"a message over 1 MiB to python ends with 1009":      provePythonGetsTooMuch,
@@ -249,6 +250,30 @@ func provePythonValues(t *testing.T, c *caller) {
 		}
 		sameJSON(t, <-received, []byte(data))
 		sameJSON(t, m.Content.Data, []byte(data))
+	}
+}
+
+// provePythonIsCorrected sends what Python's own JSON allows and RFC 8259 does not,
+// or what no UTF-8 text can hold.
+func provePythonIsCorrected(t *testing.T, c *caller) {
+	a := c.callee(t)
+	a.Handle("echo", echo)
+	id, ch := c.open(t, a, a.url)
+	for _, data := range []string{`{"number":NaN}`, `{"number":[Infinity,-Infinity]}`, `{"text":"half a pair \ud83d"}`} {
+		if _, err := c.SendPlain(within(t, patience), id, "echo", pypeer.JSON(data), ""); err != nil {
+			t.Fatal(err)
+		}
+		m, err := c.Receive(within(t, patience), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, text, _ := protocol.ParseErrorData(m.Content.Data); m.Content.Type != protocol.TypeError || code == "" || text == "" {
+			t.Errorf("%s is answered with %s %s", data, m.Content.Type, m.Content.Data)
+		}
+	}
+	c.answer(t, id, "echo", map[string]any{"text": "still there"})
+	if state := ch.State(); state != pando.StateConnected {
+		t.Errorf("the channel is %v", state)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -113,12 +114,28 @@ func provePandoRequests(t *testing.T, l *listener) {
 			t.Fatalf("answer %+v: %v", m, err)
 		}
 	}
+	// The SDK answers in turn; each caller gets its own answer all the same.
+	var together sync.WaitGroup
+	ctx := within(t, patience)
+	for n := range requests {
+		together.Go(func() {
+			var got struct{ N int }
+			m, err := ch.Request(ctx, "echo", map[string]int{"n": n})
+			if err == nil {
+				err = m.Decode(&got)
+			}
+			if err != nil || got.N != n {
+				t.Errorf("request %d was answered %d: %v", n, got.N, err)
+			}
+		})
+	}
+	together.Wait()
 	if err := ch.Close(within(t, patience), "done"); err != nil {
 		t.Fatal(err)
 	}
 	// channel.close is acknowledged before the WebSocket is closed.
 	err := wire.wait(within(t, patience), map[string]int{
-		"client text": requests + 2, "server text": requests + 2, "client close 1000": 1, "server close 1000": 1,
+		"client text": 2*requests + 2, "server text": 2*requests + 2, "client close 1000": 1, "server close 1000": 1,
 	})
 	if err != nil {
 		t.Error(err)

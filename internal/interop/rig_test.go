@@ -23,7 +23,7 @@ const (
 	patience = time.Minute
 	// promptly bounds what has to happen at once. The SDK's own timeout for
 	// opening a channel, which a refusal must not wait for, is 10 s.
-	promptly = 6 * time.Second
+	promptly = 8 * time.Second
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
