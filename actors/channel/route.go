@@ -35,7 +35,9 @@ func (c *Channel) route(m *Message) {
 	}
 	switch c.queue.push(m, spec, spec.Ordered || m.Type == protocol.TypeEvent, !answerable) {
 	case overloaded:
-		c.refused.Add(1)
+		if n := c.refused.Add(1); n&(n-1) == 0 { // the log must not be flooded along with us
+			c.log().Warn("request refused: too many wait for their handlers", "type", m.Type, "refused", n)
+		}
 		c.answerError(m, protocol.CodeOverloaded, "too many messages wait for their handlers", "")
 	case flooded:
 		c.flooded("handler queue is full")
