@@ -281,7 +281,9 @@ func TestProofThatIsUsedAgainOpensNothing(t *testing.T) {
 func TestProofThatWasUsedBeforeARestartOpensNothing(t *testing.T) {
 	t.Parallel()
 	const url = "ws://agent.example/ws"
-	tr := onTrial(t, pando.WithPublicURLs(url))
+	w := newWorld(t)
+	tr := &trial{stage: &stage{world: w, agent: w.newNode("agent", nil, pando.WithPublicURLs(url))}}
+	tr.victim = tr.stranger(tr.agent)
 	header := tr.dialHeader(tr.victim, tr.agent, url)
 	if status, code, _ := tr.knock(header); status != http.StatusSwitchingProtocols {
 		t.Fatalf("the first use: %d %s", status, code)

@@ -44,7 +44,7 @@ func newWorld(t *testing.T) *world {
 func inVirtualTime(t *testing.T, f func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, net: memnet.New(nil)}
+		w := &world{t: t, net: memnet.New(&memnet.Options{Backlog: 512})}
 		const host = "127.0.0.8:443"
 		ln, err := w.net.Listen(host)
 		if err != nil {
