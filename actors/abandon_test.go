@@ -164,10 +164,14 @@ func TestKillTellsTheEndAtOnceAndClosesTheMailbox(t *testing.T) {
 	t.Parallel()
 	var got []any
 	r := running(t, 0, recorder(&got))
+	cx := r.shell.cx.Load()
 	release := r.hold()
 	l := newLetters(1)[0]
 	r.tell(l)
 	r.Kill(errBroken)
+	if !cx.Fenced() || cx.Context().Err() == nil {
+		t.Fatal("the incarnation that was killed is not fenced off")
+	}
 	if err := r.ended(1); !errors.Is(err, errBroken) {
 		t.Fatalf("end = %v", err)
 	}

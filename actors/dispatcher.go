@@ -24,7 +24,6 @@ type Dispatcher struct {
 	idle    []*worker
 	onWay   bool // a worker was woken or started and has not looked yet
 	started int
-	running sync.WaitGroup
 	closed  bool
 }
 
@@ -64,7 +63,6 @@ func (d *Dispatcher) send() {
 		return
 	}
 	d.started++
-	d.running.Add(1)
 	d.mu.Unlock()
 	go d.work(&worker{wake: make(chan struct{}, 1)})
 }
@@ -73,15 +71,15 @@ func (d *Dispatcher) send() {
 func (d *Dispatcher) work(w *worker) {
 	finished := false
 	defer func() {
-		d.running.Done()
 		if finished {
 			return
 		}
 		// runtime.Goexit in an activation unwinds this goroutine. The
-		// activation has seen to its own mailbox; the pool replaces the worker.
+		// activation has seen to its own mailbox, and for what is queued another
+		// worker is on its way.
 		d.mu.Lock()
 		d.started--
-		d.send()
+		d.mu.Unlock()
 	}()
 	d.mu.Lock()
 	d.onWay = false

@@ -86,13 +86,15 @@ func TestControlMessagesOvertakeTheBatchUnderWay(t *testing.T) {
 	r := running(t, 0, p)
 	release := r.hold()
 	r.tell(func() {
-		if err := r.Ref().Control("control"); err != nil {
-			t.Error(err)
+		for _, m := range []string{"control 1", "control 2"} {
+			if err := r.Ref().Control(m); err != nil {
+				t.Error(err)
+			}
 		}
 	}, "user")
 	release()
 	r.sync()
-	if want := []any{"control", "user"}; !slices.Equal(got, want) {
+	if want := []any{"control 1", "control 2", "user"}; !slices.Equal(got, want) {
 		t.Fatalf("handled %v, want %v", got, want)
 	}
 }
