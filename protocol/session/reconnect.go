@@ -42,8 +42,7 @@ func (s *Session) acceptorLost(code int, cause *Error, final bool) {
 	if s.state == protocol.StateReconnecting {
 		return // an attempt to come back failed; another may follow
 	}
-	clean := code == closeNormal || code == closeGoingAway || code == closeNoStatus
-	if final || clean || !s.pando || s.cfg.Wait == 0 {
+	if final || endsForGood(code) || code == closeGoingAway || !s.pando || s.cfg.Wait == 0 {
 		s.endAs(code, cause.Reason, cause)
 		s.finish()
 		return
@@ -116,8 +115,9 @@ func (s *Session) outageTooLong() {
 	s.finish()
 }
 
-// endsForGood reports whether a dialler takes a close code for the peer's
-// last word: it closed on purpose, or would close again for the same reason.
+// endsForGood reports whether a dialler takes a close code for the last word:
+// the channel was closed on purpose, or would be again for the same reason. The
+// acceptor does not wait for it then.
 func endsForGood(code int) bool {
 	switch code {
 	case closeNormal, closeProtocol, closeUnsupported, closeNoStatus, closeInvalid, closePolicy, closeExtension:
