@@ -32,7 +32,13 @@ func (s *Session) checkAlive() {
 // beat writes the dialler's heartbeat. Its answer is only a sign of life like
 // any other, and a missing one means nothing: a 1.0 acceptor that is busy in a
 // handler answers late.
+//
+// None is written while a request waits for a 1.0 acceptor: its server reads
+// nothing more, pings included, once a message waits behind a handler.
 func (s *Session) beat() {
 	s.after(timerHeartbeat, s.cfg.Heartbeat)
+	if !s.pando && len(s.pending) > 0 {
+		return
+	}
 	s.write("", protocol.TypeHeartbeat, nil, "", true)
 }
