@@ -250,6 +250,10 @@ func (c *Channel) WaitOpen(ctx context.Context) error {
 	if c.gate.wait(ctx) {
 		return nil
 	}
+	select { // the reason comes with the end, a moment after the state
+	case <-c.ended:
+	case <-ctx.Done():
+	}
 	return c.whyNot(ctx, "open")
 }
 

@@ -1,0 +1,63 @@
+package pando_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pando-agents/pando"
+	"github.com/pando-agents/pando/identity/identitytest"
+)
+
+// The state changes a moment before the channel has its reason to end.
+func TestOpenTellsTheReasonHoweverLateItComes(t *testing.T) {
+	t.Parallel()
+	reg := identitytest.New(t)
+	slow := func(ch *pando.Channel, point pando.FaultPoint) {
+		if point == "effect" && (ch.State() == pando.StateClosing || ch.State() == pando.StateClosed) {
+			<-time.After(50 * time.Millisecond)
+		}
+	}
+	a, b := run(t, reg, "a", pando.WithFaults(slow)), run(t, reg, "b")
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if _, err := a.Open(ctx, b.ID(), b.url); !errors.Is(err, pando.ErrRefused) {
+		t.Errorf("open without permission: %v", err)
+	}
+}
+
+func TestShutdownDeliversWhatWasSentBefore(t *testing.T) {
+	t.Parallel()
+	const messages = 50
+	reg := identitytest.New(t)
+	a, b := run(t, reg, "a"), run(t, reg, "b")
+	reg.Allow(a.creds, b.creds)
+	got := make(chan struct{}, messages)
+	b.Handle(pando.Event, func(context.Context, *pando.Message) (any, error) {
+		got <- struct{}{}
+		return nil, nil
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	ch, err := a.Open(ctx, b.ID(), b.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range messages {
+		if _, err := ch.Send(ctx, pando.Event, map[string]string{"text": strings.Repeat("x", 10_000)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for n := range messages {
+		select {
+		case <-got:
+		case <-ctx.Done():
+			t.Fatalf("%d of %d messages were delivered", n, messages)
+		}
+	}
+}
