@@ -134,6 +134,26 @@ func TestPeerThatSendsTooFastIsCutOff(t *testing.T) {
 	s.agent.log.wait(t, "channel closed", "channel", c.id, "peer", c.self, "code", "1008")
 }
 
+// A Pando peer that is cut off takes it for the last word, and is not waited for.
+func TestPandoPeerThatSendsTooFastIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	const limit = 1000
+	s := onStage(t, nil, pando.WithLimits(pando.Limits{MessagesPerSecond: limit}))
+	ch := s.friend(s.agent, "victim", nil).open(t, s.agent)
+	there := s.agent.lookup(t, ch.ID())
+	for range 20 * limit {
+		if _, err := ch.Send(within(t, patience), pando.Response, nil); err != nil {
+			break
+		}
+	}
+	for _, end := range []*pando.Channel{ch, there} {
+		<-end.Done()
+		if err := end.Err(); !errors.Is(err, pando.ErrLost) || !strings.Contains(err.Error(), "rate limit") {
+			t.Errorf("error = %v", err)
+		}
+	}
+}
+
 func bytesTimes(p []byte, n int) []byte { return []byte(strings.Repeat(string(p), n)) }
 
 func TestFullHandlerQueueIsAnsweredOverloaded(t *testing.T) {
@@ -356,7 +376,7 @@ func TestInboxThatIsNotReadClosesItsChannel(t *testing.T) {
 			}
 			return &pando.Reply{Type: "said", Data: numbered{}}, nil
 		})
-	})
+	}, pando.WithTimeouts(pando.Timeouts{Wait: 50 * time.Millisecond}))
 	victim := s.friend(s.agent, "victim", nil)
 	ch := victim.open(t, s.agent, pando.WithInbox(10))
 	there := s.agent.lookup(t, ch.ID())
