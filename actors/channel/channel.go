@@ -257,19 +257,23 @@ func (c *Channel) WaitOpen(ctx context.Context) error {
 	return c.whyNot(ctx, "open")
 }
 
-// whyNot explains why the gate did not open.
+// whyNot explains why the gate did not open. Of a channel that is closing it
+// waits to hear why: that is a matter of seconds at most.
 func (c *Channel) whyNot(ctx context.Context, op string) error {
-	if c.State() != protocol.StateConnected {
-		select {
-		case <-c.ended:
-			return c.ending(op)
-		default:
-		}
+	select {
+	case <-c.ended:
+		return c.ending(op)
+	default:
 	}
 	if err := ctx.Err(); err != nil {
 		return c.ctxError(ctx, op)
 	}
-	return &Error{Code: CodeClosed, Op: op, Peer: c.peer, Reason: "channel is closing"}
+	select {
+	case <-c.ended:
+		return c.ending(op)
+	case <-ctx.Done():
+		return c.ctxError(ctx, op)
+	}
 }
 
 // closedError returns the error of calls that the actor did not take.

@@ -110,7 +110,9 @@ func (i *incarnation) fail(e *session.Effect) {
 
 func (i *incarnation) stateChanged(e *session.Effect) {
 	ch := i.ch
-	ch.gate.set(e.To)
+	if e.To != protocol.StateClosed { // finish says that, with the reason
+		ch.gate.set(e.To)
+	}
 	switch e.To {
 	case protocol.StateConnected:
 		ch.log().Info("channel connected", "was", e.From.String())
