@@ -24,7 +24,8 @@ func serveControl() (base string, stop func(), err error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("POST "+load.SettlePath, settle)
+	mux.HandleFunc("GET "+load.MemoryPath, memory)
+	mux.HandleFunc("POST "+load.MemoryPath, settle)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = srv.Serve(ln) }()
 	return "http://" + ln.Addr().String(), func() { _ = srv.Close() }, nil
@@ -33,15 +34,20 @@ func serveControl() (base string, stop func(), err error) {
 // settle collects all garbage, gives free pages back to the system, and says
 // what is left. Pools keep what they hold for one more collection, and stacks
 // shrink by half in each.
-func settle(w http.ResponseWriter, _ *http.Request) {
+func settle(w http.ResponseWriter, r *http.Request) {
 	runtime.GC()
 	runtime.GC()
 	debug.FreeOSMemory()
+	memory(w, r)
+}
+
+// memory says what the Go runtime knows about the memory of this process.
+func memory(w http.ResponseWriter, _ *http.Request) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(load.Runtime{
-		HeapLive: m.HeapAlloc, HeapInUse: m.HeapInuse, Stacks: m.StackInuse,
+		Heap: m.HeapAlloc, HeapInUse: m.HeapInuse, Stacks: m.StackInuse,
 		Other:      m.MSpanInuse + m.MCacheInuse + m.BuckHashSys + m.GCSys + m.OtherSys,
 		Goroutines: runtime.NumGoroutine(),
 	})

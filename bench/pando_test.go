@@ -100,7 +100,7 @@ func TestMemoryIsReadAsItIsAndSettled(t *testing.T) {
 	if err := s.runLoad(t.Context(), &r, "idle", "--channels", "200", "--heartbeat", "10ms", "--heap", file); err != nil {
 		t.Fatal(err)
 	}
-	if r.Settled <= 0 || r.Runtime.Goroutines < 200 || r.Runtime.HeapLive == 0 {
+	if r.Settled <= 0 || r.Kept.Goroutines < 200 || r.Kept.Heap == 0 || r.Left.Heap <= r.Kept.Heap {
 		t.Errorf("report %+v, want what the runtime says with 200 channels", r)
 	}
 	isProfile(t, file)

@@ -38,7 +38,9 @@ func startServer(ctx context.Context, k kind, environment ...string) (*server, e
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", k.name, err)
 	}
-	cmd.Stderr = os.Stderr
+	if cmd.Stderr == nil {
+		cmd.Stderr = os.Stderr
+	}
 	if len(environment) > 0 {
 		cmd.Env = append(cmd.Environ(), environment...)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +31,8 @@ func pythonServer() (*exec.Cmd, error) {
 		return nil, err
 	}
 	cmd := exec.Command(python, script, "--port", "0")
+	// It logs an error for each channel that ends, the orderly ones included.
+	cmd.Stderr = io.Discard
 	cmd.Env = append(os.Environ(),
 		"AUTHED_REGISTRY_URL=https://localhost",
 		"AUTHED_AGENT_ID="+floor.ID,

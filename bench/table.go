@@ -108,7 +108,7 @@ func (o outcome) table(w io.Writer) error {
 }
 
 // memoryTable says what the Go runtimes of the servers say about their memory
-// with idle channels, once it has settled.
+// with idle channels.
 func (o outcome) memoryTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, r := range o.Results {
@@ -116,13 +116,16 @@ func (o outcome) memoryTable(w io.Writer) error {
 			continue
 		}
 		if r.Ratio == 0 { // the first
-			fmt.Fprintln(t, "\nsettled, KiB per channel\tlive heap\theap in use\tstacks\truntime\tgoroutines\t")
+			fmt.Fprintln(t, "\nidle, KiB per channel\t\theap\tin use\tstacks\truntime\tgoroutines\t")
 		}
 		report := r.middle().Report.(load.IdleReport)
-		per := func(bytes uint64) float64 { return float64(bytes) / 1024 / float64(report.Channels) }
-		m := report.Runtime
-		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t\n", r.Server,
-			per(m.HeapLive), per(m.HeapInUse), per(m.Stacks), per(m.Other), m.Goroutines)
+		row := func(server, when string, m load.Runtime) {
+			per := func(bytes uint64) float64 { return float64(bytes) / 1024 / float64(report.Channels) }
+			fmt.Fprintf(t, "%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t\n", server, when,
+				per(m.Heap), per(m.HeapInUse), per(m.Stacks), per(m.Other), m.Goroutines)
+		}
+		row(r.Server, "as left", report.Left)
+		row("", "settled", report.Kept)
 	}
 	return t.Flush()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,10 +41,11 @@ type IdleReport struct {
 	// PerChannel is the growth of the resident memory per channel, in bytes.
 	PerChannel float64 `json:"bytes_per_channel"`
 	// Settled is the same once all garbage has been collected and free memory
-	// given back; 0 when the server cannot be told to. Runtime is what its Go
-	// runtime says then.
+	// given back; 0 when the server cannot be told to. Left and Kept are what
+	// its Go runtime says before and after that.
 	Settled float64 `json:"settled_bytes_per_channel,omitempty"`
-	Runtime Runtime `json:"runtime"`
+	Left    Runtime `json:"runtime_left"`
+	Kept    Runtime `json:"runtime_settled"`
 	// ServerCPU is the share of one processor the server has used while the
 	// channels were held, in per cent.
 	ServerCPU  float64 `json:"server_cpu_percent"`
@@ -69,7 +71,7 @@ func Idle(ctx context.Context, target Target, opts IdleOptions) (IdleReport, err
 	if opts.Channels < 1 || opts.Heartbeat <= 0 || opts.Rounds < 1 {
 		return report, errors.New("channels, heartbeat and rounds must be above 0")
 	}
-	_, err := target.settle(ctx)
+	_, err := target.memory(ctx, http.MethodPost)
 	if err != nil {
 		return report, err
 	}
@@ -124,7 +126,10 @@ func (r *IdleReport) measure(ctx context.Context, target Target) (err error) {
 	if target.Control == "" {
 		return nil
 	}
-	if r.Runtime, err = target.settle(ctx); err != nil {
+	if r.Left, err = target.memory(ctx, http.MethodGet); err != nil {
+		return err
+	}
+	if r.Kept, err = target.memory(ctx, http.MethodPost); err != nil {
 		return err
 	}
 	settled, err := resident(target.PID)

@@ -9,14 +9,14 @@ import (
 	"os"
 )
 
-// SettlePath is where a server of this program, at Target.Control, takes a
-// POST: it collects all garbage, gives free memory back to the system, and
-// answers with a Runtime.
-const SettlePath = "/settle"
+// MemoryPath is where a server of this program, at Target.Control, answers
+// with a Runtime. A POST collects all garbage first, and gives free memory back
+// to the system.
+const MemoryPath = "/memory"
 
 // Runtime is what the Go runtime of a server says about its memory, in bytes.
 type Runtime struct {
-	HeapLive  uint64 `json:"heap_live"`   // objects that are reachable
+	Heap      uint64 `json:"heap"`        // objects: reachable, or not collected yet
 	HeapInUse uint64 `json:"heap_in_use"` // spans that hold them
 	Stacks    uint64 `json:"stacks"`
 	Other     uint64 `json:"other"` // the runtime's own
@@ -24,18 +24,19 @@ type Runtime struct {
 	Goroutines int `json:"goroutines"`
 }
 
-// settle makes the server settle its memory; it does nothing if it cannot.
-func (t Target) settle(ctx context.Context) (Runtime, error) {
+// memory asks the server about its memory, with http.MethodPost after it has
+// settled. The answer is zero if there is nobody to ask.
+func (t Target) memory(ctx context.Context, method string) (Runtime, error) {
 	var r Runtime
 	if t.Control == "" {
 		return r, nil
 	}
-	b, err := ask(ctx, http.MethodPost, t.Control+SettlePath)
+	b, err := ask(ctx, method, t.Control+MemoryPath)
 	if err == nil {
 		err = json.Unmarshal(b, &r)
 	}
 	if err != nil {
-		return r, fmt.Errorf("settling the server's memory: %w", err)
+		return r, fmt.Errorf("asking for the server's memory: %w", err)
 	}
 	return r, nil
 }
