@@ -15,19 +15,14 @@ import (
 	"github.com/pando-agents/pando/internal/pypeer"
 )
 
-// TestSeveralPythonClientsShareAnAgent has three of them, one of which dies.
-// Starting one takes more than a second of CPU time, so that they serve for several
-// proofs.
-func TestSeveralPythonClientsShareAnAgent(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	var callers []*caller
+// proveCrowd has several Python agents share a Pando agent. One of them dies.
+func proveCrowd(t *testing.T, callers []*caller) {
+	r := callers[0].rig
 	var everybody []identity.Credentials
-	for n := range 3 {
-		c := r.caller(t, fmt.Sprint("python ", n))
-		callers, everybody = append(callers, c), append(everybody, c.credentials)
+	for _, c := range callers {
+		everybody = append(everybody, c.credentials)
 	}
-	label := pprof.Labels("agent", t.Name())
+	label := pprof.Labels("agent", crowded)
 	var a *agent
 	// Goroutines pass the label on to those that they start.
 	pprof.Do(t.Context(), label, func(context.Context) { a = r.pando(t, everybody) })
@@ -71,6 +66,9 @@ func proveNothingIsLeft(t *testing.T, a *agent, callers []*caller) {
 	}
 }
 
+// crowded labels the goroutines of the agent.
+const crowded = "interop crowd"
+
 // leave waits until there are so many goroutines, or fewer in all.
 func leave(t *testing.T, readers, all int) {
 	t.Helper()
@@ -99,7 +97,7 @@ func goroutines(t *testing.T) (readers, all int) {
 	}
 	_, groups, _ := strings.Cut(profile.String(), "\n") // a headline
 	for group := range strings.SplitSeq(strings.TrimSpace(groups), "\n\n") {
-		if !strings.Contains(group, `"agent":"TestSeveralPythonClientsShareAnAgent"`) {
+		if !strings.Contains(group, `"agent":"`+crowded+`"`) {
 			continue
 		}
 		var n int

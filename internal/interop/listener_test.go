@@ -76,7 +76,7 @@ func request(t *testing.T, ch *pando.Channel, messageType string, data any) *pan
 func TestPandoAgentTalksToPythonServer(t *testing.T) {
 	t.Parallel()
 	l := newRig(t).listener(t, time.Second)
-	// The last one counts the server's channels, so that it goes alone.
+	// One of the others counts the server's channels, the last one kills it.
 	t.Run("together", func(t *testing.T) {
 		for sentence, prove := range map[string]func(*testing.T, *listener){
 			"heartbeats and pings of both sides keep a silent channel": provePandoHeartbeats,
@@ -98,6 +98,7 @@ func TestPandoAgentTalksToPythonServer(t *testing.T) {
 		}
 	})
 	t.Run("a hundred requests are answered", func(t *testing.T) { provePandoRequests(t, l) })
+	t.Run("a killed server is waited for", func(t *testing.T) { provePandoOutlivesKill(t, l) })
 }
 
 func provePandoRequests(t *testing.T, l *listener) {
@@ -332,9 +333,7 @@ func provePandoIsRefused(t *testing.T, l *listener) {
 	t.Logf("refused after %v", time.Since(begin))
 }
 
-func TestPandoAgentOutlivesKilledPythonServer(t *testing.T) {
-	t.Parallel()
-	l := newRig(t).listener(t, 0)
+func provePandoOutlivesKill(t *testing.T, l *listener) {
 	ch, wire := l.dialler(t, quick)
 	outcome := make(chan error, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
