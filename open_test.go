@@ -3,11 +3,13 @@ package pando_test
 import (
 	"context"
 	"errors"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pando-agents/pando"
+	"github.com/pando-agents/pando/identity"
 	"github.com/pando-agents/pando/identity/identitytest"
 )
 
@@ -23,8 +25,28 @@ func TestOpenTellsTheReasonHoweverLateItComes(t *testing.T) {
 	a, b := run(t, reg, "a", pando.WithFaults(slow)), run(t, reg, "b")
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if _, err := a.Open(ctx, b.ID(), b.url); !errors.Is(err, pando.ErrRefused) {
+	if _, err := a.Open(ctx, b.ID(), b.url); !errors.Is(err, pando.ErrRefused) || errors.Is(err, pando.ErrUnreachable) {
 		t.Errorf("open without permission: %v", err)
+	}
+}
+
+func TestAnAgentThatDoesNotRunIsUnreachableAndHasNotRefused(t *testing.T) {
+	t.Parallel()
+	reg := identitytest.New(t)
+	a := run(t, reg, "a")
+	creds := reg.AddAgent("b", identity.KeyEd25519)
+	reg.Allow(a.creds, creds)
+	b, err := pando.New(creds, pando.WithLogger(logger(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(b)
+	defer srv.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	_, err = a.Open(ctx, b.ID(), "ws"+strings.TrimPrefix(srv.URL, "http"))
+	if !errors.Is(err, pando.ErrUnreachable) || errors.Is(err, pando.ErrRefused) {
+		t.Errorf("open to an agent that does not run: %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package channel
 
 import (
 	"errors"
+	"net/http"
 	"sync"
 	"time"
 
@@ -146,7 +147,7 @@ func closeCode(err error) Code {
 	var refused *transport.HandshakeError
 	var s *session.Error
 	switch {
-	case errors.As(err, &refused):
+	case errors.As(err, &refused) && refused.StatusCode < http.StatusInternalServerError, errors.Is(err, ErrRefused):
 		return CodeRefused
 	case errors.As(err, &s):
 		switch s.Code {
