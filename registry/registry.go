@@ -61,7 +61,7 @@ func New(o Options) *Registry {
 	r := &Registry{env: o.Env, records: newRecords(o)}
 	o.Env.Closed = r.closed
 	r.channels = supervisor.New(supervisor.Options{
-		Name: "channels", Budget: o.Budget, BudgetPerChild: true, StopTogether: true,
+		Name: "channels", Budget: o.Budget, BudgetPerChild: true, Strategy: supervisor.Dynamic,
 		Backoff: supervisor.Backoff{Initial: 50 * time.Millisecond, Max: time.Second},
 		Logger:  o.Env.Logger, Now: o.Env.Now, AfterFunc: o.Env.AfterFunc, Rand: o.Env.Rand,
 		OnGiveUp: r.gaveUp,

@@ -38,7 +38,8 @@ type lost struct {
 	label   string // finds its goroutines in a profile
 	stack   atomic.Pointer[[]byte]
 	holders []*lostList
-	early   *error // its end, if that was told before its Start has returned
+	early   *error          // its end, if that was told before its Start has returned
+	fenced  <-chan struct{} // closed when Abandon has returned, if it is a Process
 }
 
 type lostKey struct {
@@ -97,10 +98,6 @@ func (s *Supervisor) abandon(c *child, act action) {
 	item := &lost{AbandonedChild: AbandonedChild{
 		Supervisor: e.Supervisor, ID: e.Child, Generation: gen, Since: e.At, Reason: reason,
 	}, early: act.early}
-	for up := s; up != nil; up = up.place.Load().parent {
-		item.holders = append(item.holders, &up.lost)
-		up.lost.put(lostKey{c, gen}, item)
-	}
 	if c.run != nil {
 		item.label = c.run.label
 		if c.run.cancel != nil {
@@ -108,7 +105,11 @@ func (s *Supervisor) abandon(c *child, act action) {
 		}
 	}
 	if c.spec.Process != nil {
-		s.call(c, gen, "Abandon", func() { c.spec.Process.Abandon(gen) })
+		item.fenced = s.call(c, gen, "Abandon", func() { c.spec.Process.Abandon(gen) })
+	}
+	for up := s; up != nil; up = up.place.Load().parent {
+		item.holders = append(item.holders, &up.lost)
+		up.lost.put(lostKey{c, gen}, item)
 	}
 	switch {
 	case c.shutdown() == Kill: // as it was wished
@@ -192,7 +193,10 @@ func (s *Supervisor) lateStart(c *child, gen uint64, err error) {
 	case item.early != nil:
 		s.late(c, gen, *item.early)
 	default:
-		s.call(c, gen, "Stop", func() { c.spec.Process.Stop(gen, ErrAbandoned) })
+		go func() {
+			<-item.fenced
+			s.attempt(c, gen, "Stop", func() { c.spec.Process.Stop(gen, ErrAbandoned) })
+		}()
 	}
 }
 

@@ -6,14 +6,15 @@ import (
 )
 
 // StartChild adds a child after the others and returns when its start is complete. Starts of different children
-// run at the same time, without a goroutine that stays for a Process.
+// run at the same time, without a goroutine that stays for a Process; but where children are restarted together each
+// start waits for those before it.
 //
 // When it returns an error there is no such child: ErrStartFailed with the reason inside, ErrInvalidSpec,
-// ErrDuplicate, ErrNotRunning, ErrTerminated if the child was stopped meanwhile, or, when ctx is done, its error:
+// ErrDuplicate, ErrTooMany, ErrNotRunning, ErrTerminated if the child was stopped meanwhile, or, when ctx is done, its error:
 // the child is then being stopped and removed. A child that is still in its own start, which ctx tells, gets
 // ErrWouldDeadlock.
 func (s *Supervisor) StartChild(ctx context.Context, spec Spec) error {
-	if err := spec.validate(); err != nil {
+	if err := spec.validate(s.opts.AutoShutdown); err != nil {
 		return err
 	}
 	for inc := incarnationOf(ctx); inc != nil; inc = inc.outer {
@@ -29,19 +30,31 @@ func (s *Supervisor) StartChild(ctx context.Context, spec Spec) error {
 	return err
 }
 
-// Terminate stops the child, waits for its end and removes it. A child that does not stop in time is removed all
-// the same; the error is then ErrAbandoned. If ctx is done earlier the stop goes on. Other errors are ErrNotFound,
-// ErrNotRunning, and ErrWouldDeadlock if ctx is the child's own.
+// Terminate stops the child and waits for its end. It is not started again before Restart asks for it, or its group
+// is restarted; a Temporary one, and any child of a Dynamic supervisor, is removed. A child that does not stop in time
+// is given up all the same; the error is then ErrAbandoned. If ctx is done earlier the stop goes on. Other errors are
+// ErrNotFound, ErrNotRunning, and ErrWouldDeadlock if ctx is the child's own.
 func (s *Supervisor) Terminate(ctx context.Context, id string) error {
 	return s.askOther(ctx, id, evTerminate)
 }
 
-// Restart stops the child and starts it again, and returns when it is up. A child in back-off is started at once.
-// It spends no budget, unless the start fails: that is returned (ErrStartFailed), and counts like any other
-// failed restart, so that the child is tried again unless it is Temporary. If ctx is done earlier the restart goes
-// on. Other errors are those of Terminate, and ErrTerminated if the child was removed meanwhile.
+// Restart stops the child if it is running, starts it again, and returns when it is up. A child in back-off is
+// started at once. Its siblings are left alone, whatever the strategy is; in a restart of its group it waits for its
+// turn.
+//
+// It spends no budget, unless the start fails: that is returned (ErrStartFailed), and counts like any other failed
+// restart, so that the child is tried again unless it is Temporary. Only a child that was down goes back there. If ctx
+// is done earlier the restart goes on. Other errors are those of Terminate, and ErrTerminated if the child was stopped
+// meanwhile.
 func (s *Supervisor) Restart(ctx context.Context, id string) error {
 	return s.askOther(ctx, id, evRestart)
+}
+
+// Delete forgets a child that is down: its id is free. The error is ErrRunning if the child is in any other state,
+// ErrNotFound, ErrNotRunning, or that of ctx.
+func (s *Supervisor) Delete(ctx context.Context, id string) error {
+	err, _ := s.ask(ctx, event{kind: evDelete, id: id})
+	return err
 }
 
 func (s *Supervisor) askOther(ctx context.Context, id string, kind eventKind) error {

@@ -14,7 +14,8 @@ type State uint8
 
 // The states.
 const (
-	// Idle: a child whose turn to start has not come; a supervisor that is not being served.
+	// Idle: a child whose turn to start has not come, also while its group is being restarted; a supervisor that is
+	// not being served.
 	Idle State = iota
 	// Starting: its start is not complete.
 	Starting
@@ -24,13 +25,16 @@ const (
 	BackingOff
 	// Stopping: it was asked to stop.
 	Stopping
+	// Down: it has ended or was terminated. Its spec is kept, and it is started when that is asked for, or together
+	// with its group.
+	Down
 	// gone: it is no child any more.
 	gone
 )
 
 // String returns the name of s.
 func (s State) String() string {
-	return [...]string{"idle", "starting", "running", "backing off", "stopping", "gone"}[min(s, gone)]
+	return [...]string{"idle", "starting", "running", "backing off", "stopping", "down", "gone"}[min(s, gone)]
 }
 
 // next says what follows when an incarnation that was asked to stop has ended.
@@ -38,6 +42,8 @@ type next uint8
 
 const (
 	thenDrop  next = iota // the child is removed
+	thenDown              // its spec is kept
+	thenWait              // it is started when the turn comes to it in its group
 	thenStart             // a new incarnation is started
 	thenFail              // its start has failed, for the reason in rare
 )
@@ -58,17 +64,19 @@ type child struct {
 	early      bool // this incarnation of a Process has ended before its Start returned, for rare.early
 	fresh      bool // no incarnation was up so far
 	static     bool // one of Options.Children
-	nested     bool // this incarnation is a supervisor
+	nested     bool // the latest incarnation is a supervisor
+	revived    bool // it was down, and this start was asked for
 	recovering bool // it has failed and is not up again
 }
 
-// rare is what only a child has that has failed, or that is a supervisor.
+// rare is what only a child has that has failed, that is a supervisor, or that New has made.
 type rare struct {
 	meter    meter
 	reason   error // the last failure
 	failedAt time.Duration
 	early    error
-	sub      snapshotter
+	sub      *Supervisor
+	load     loaded
 }
 
 func (c *child) extra() *rare {
@@ -111,11 +119,13 @@ const (
 	evAdd       eventKind = iota // c is a new child; w waits for its start
 	evBoot                       // start the static children; the first event of all
 	evNested                     // incarnation gen of c is the supervisor sub
+	evLoaded                     // incarnation gen of c tells its load
 	evStarted                    // the start of gen is complete, or has failed with err
 	evExited                     // gen has ended: nil is a normal end
 	evTimer                      // the timer of gen has fired
 	evTerminate                  // w asks for the end of child id
 	evRestart                    // w asks for a restart of child id
+	evDelete                     // w asks for child id, which is down, to be forgotten
 	evForget                     // the caller that waited for the first start of c has left
 	evShutdown                   // stop everything because of err
 )
@@ -129,7 +139,8 @@ type event struct {
 	id    string
 	err   error
 	w     *waiter
-	sub   snapshotter
+	sub   *Supervisor
+	load  loaded
 }
 
 type timerKind uint8
@@ -170,17 +181,22 @@ type action struct {
 }
 
 type core struct {
+	strategy Strategy
+	auto     AutoShutdown
+	limit    int
 	budget   Budget
 	perChild bool
-	together bool
 	backoff  Backoff
 	random   func() float64
 
 	kids        map[string]*child
 	first, last *child
 	state       State
-	cursor      *child // while starting: no child before it is idle
-	turn        *child // while starting: the static child that is being started
+	stage       stage
+	group       *child // while clearing: the first child of the group
+	why         error  // while clearing: what the group is told
+	cursor      *child // while starting: no child of the group before it is idle
+	turn        *child // while starting: the child that is being started
 	swept       bool   // while stopping together: all have been asked
 	meter       meter
 	restarts    uint64
@@ -192,7 +208,8 @@ type core struct {
 
 func newCore(o *Options) *core {
 	k := &core{
-		budget: o.Budget, perChild: o.BudgetPerChild, together: o.StopTogether, backoff: o.Backoff, random: o.Rand,
+		strategy: o.Strategy, auto: o.AutoShutdown, limit: o.MaxChildren,
+		budget: o.Budget, perChild: o.BudgetPerChild, backoff: o.Backoff, random: o.Rand,
 		kids: make(map[string]*child, len(o.Children)), state: Starting,
 	}
 	for _, spec := range o.Children {
@@ -210,9 +227,13 @@ func (k *core) step(ev event) []action {
 	case evAdd:
 		k.add(ev.c, ev.w)
 	case evBoot:
-		k.cursor = k.first
+		k.stage, k.cursor = starting, k.first
 	case evNested:
 		k.nest(ev.c, ev.gen, ev.sub)
+	case evLoaded:
+		if ev.c.gen == ev.gen && ev.c.state != gone {
+			ev.c.extra().load = ev.load
+		}
 	case evStarted:
 		k.started(ev.c, ev.gen, ev.err)
 	case evExited:
@@ -223,9 +244,11 @@ func (k *core) step(ev event) []action {
 		k.terminate(k.kids[ev.id], ev.w)
 	case evRestart:
 		k.restart(k.kids[ev.id], ev.w)
+	case evDelete:
+		k.forget(k.kids[ev.id], ev.id, ev.w)
 	case evForget:
 		if k.kids[ev.c.spec.ID] == ev.c {
-			k.terminate(ev.c, nil)
+			k.quit(ev.c, thenDrop, ErrTerminated)
 		}
 	case evShutdown:
 		k.shutdown(nil, ev.err)
@@ -254,26 +277,21 @@ func (k *core) reply(w *waiter, err error) {
 	}
 }
 
-// advance starts the next static child, or stops the next one, when the one before is done.
+// advance does the next thing that has to wait for others: a stop or a start in a group, or in the end of all.
 func (k *core) advance() {
-	switch {
-	case k.state == Starting && k.turn == nil:
-		for k.cursor != nil && k.cursor.state != Idle {
-			k.cursor = k.cursor.next
-		}
-		if k.cursor == nil {
-			k.state = Running
-			k.out = append(k.out, action{kind: actReady})
-			return
-		}
-		k.turn = k.cursor
-		k.start(k.turn)
-	case k.state == Stopping:
+	if k.state == Stopping {
 		k.sweep()
 		if k.last == nil {
 			k.state = gone
 			k.out = append(k.out, action{kind: actDone, err: k.fail})
 		}
+		return
+	}
+	if k.stage == clearing {
+		k.clearGroup()
+	}
+	if k.stage == starting {
+		k.startNext()
 	}
 }
 
@@ -285,7 +303,7 @@ func (k *core) sweep() {
 	for c := k.last; c != nil; {
 		before := c.prev
 		k.quit(c, thenDrop, k.cause)
-		if c.state != gone && !k.together {
+		if c.state != gone && k.strategy != Dynamic {
 			return
 		}
 		c = before
@@ -297,7 +315,7 @@ func (k *core) sweep() {
 func (k *core) shutdown(fail, cause error) {
 	if k.state == Starting || k.state == Running {
 		k.state, k.fail, k.cause = Stopping, fail, cause
-		k.turn, k.cursor = nil, nil
+		k.stage, k.group, k.turn, k.cursor = steady, nil, nil, nil
 	}
 }
 
@@ -309,10 +327,18 @@ func (k *core) add(c *child, w *waiter) {
 	case k.kids[c.spec.ID] != nil:
 		k.reply(w, &Error{Code: CodeDuplicate, Child: c.spec.ID})
 		return
+	case k.limit > 0 && len(k.kids) >= k.limit:
+		k.reply(w, &Error{Code: CodeTooMany, Child: c.spec.ID})
+		return
 	}
 	k.link(c)
 	c.wait = w
-	k.start(c)
+	switch {
+	case !k.grouped():
+		k.start(c)
+	case k.stage == steady:
+		k.stage, k.cursor = starting, c
+	}
 }
 
 // link appends a new child to its siblings.
@@ -327,16 +353,14 @@ func (k *core) link(c *child) {
 	k.last = c
 }
 
-// drop removes the child. Who waits for its start is told why, who waits for its end is told end.
-func (k *core) drop(c *child, why, end error) {
-	if c.recovering {
-		k.meter.leave()
-	}
+// drop removes the child. Who waits for its start is told why.
+func (k *core) drop(c *child, why error) {
+	k.leave(c)
 	if k.cursor == c {
 		k.cursor = c.next
 	}
-	if k.turn == c {
-		k.turn = nil
+	if k.group == c {
+		k.group = c.next
 	}
 	if c.prev != nil {
 		c.prev.next = c.next
@@ -349,22 +373,60 @@ func (k *core) drop(c *child, why, end error) {
 		k.last = c.prev
 	}
 	delete(k.kids, c.spec.ID)
-	for w := c.wait; w != nil; w = w.next {
-		if w.stop {
-			k.reply(w, end)
-		} else {
-			k.reply(w, why)
-		}
-	}
-	c.state, c.prev, c.next, c.wait, c.rare = gone, nil, nil, nil, nil
+	k.answerStop(c, nil)
+	k.answerStart(c, why)
+	c.state, c.prev, c.next, c.rare = gone, nil, nil, nil
 }
 
-// answerStart answers those who wait for a start. Nobody can be waiting for the end of a child that is not dropped.
-func (k *core) answerStart(c *child, err error) {
-	for w := c.wait; w != nil; w = w.next {
-		k.reply(w, err)
+// down keeps the child without an incarnation. Who waits for its start is told why.
+func (k *core) down(c *child, why error) {
+	k.leave(c)
+	c.state = Down
+	k.answerStop(c, nil)
+	k.answerStart(c, why)
+}
+
+// leave says that nobody waits any more for the child to come up.
+func (k *core) leave(c *child) {
+	if c.recovering {
+		c.recovering = false
+		c.rare.meter.leave()
+		k.meter.leave()
 	}
-	c.wait = nil
+	if k.turn == c {
+		k.turn = nil
+	}
+}
+
+// retire is for a child that has ended for good: down, or drop, as is fit.
+func (k *core) retire(c *child, why error) {
+	if k.keeps(c) {
+		k.down(c, why)
+		return
+	}
+	k.drop(c, why)
+}
+
+// keeps reports whether the spec is kept when the child has ended.
+func (k *core) keeps(c *child) bool {
+	return k.strategy != Dynamic && c.spec.Restart != Temporary && (c.static || !c.fresh)
+}
+
+func (k *core) answerStart(c *child, err error) { k.answer(c, false, err) }
+
+func (k *core) answerStop(c *child, err error) { k.answer(c, true, err) }
+
+// answer answers those who wait for the start, or for the stop.
+func (k *core) answer(c *child, stop bool, err error) {
+	for at := &c.wait; *at != nil; {
+		w := *at
+		if w.stop != stop {
+			at = &w.next
+			continue
+		}
+		k.reply(w, err)
+		*at = w.next
+	}
 }
 
 func (c *child) enqueue(w *waiter) {

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,6 +28,7 @@ type life struct {
 	c         *child
 	gen       uint64
 	startOver bool
+	asked     bool // to stop
 }
 
 func (w *world) step(ev event) {
@@ -56,10 +58,18 @@ func (w *world) apply(act action) {
 		if w.core.state == Stopping {
 			w.t.Fatalf("%s#%d started during the stop", id, act.gen)
 		}
+		if w.core.grouped() && w.core.turn == act.c {
+			w.alone(act)
+		}
 		w.live[id] = &life{c: act.c, gen: act.gen}
 	case actStop, actAbandon:
 		if present == nil || present.c != act.c || present.gen != act.gen {
 			w.t.Fatalf("%s#%d does not live", id, act.gen)
+		}
+		first := !present.asked
+		present.asked = true
+		if first && w.core.strategy != Dynamic && act.err != nil && (act.err == w.core.why || act.err == errShutdown) {
+			w.alone(act)
 		}
 		if act.kind == actAbandon {
 			delete(w.live, id)
@@ -87,6 +97,18 @@ func (w *world) apply(act action) {
 	}
 }
 
+// alone checks that no sibling lives that was started after the child: nobody starts before all that depend on it
+// have stopped, nor stops before they have.
+func (w *world) alone(act action) {
+	for later := act.c.next; later != nil; later = later.next {
+		if w.live[later.spec.ID] != nil {
+			w.t.Fatalf("%s lives while %s#%d is being started or stopped", later.spec.ID, act.c.spec.ID, act.gen)
+		}
+	}
+}
+
+var errShutdown = errors.New("shutdown")
+
 func (w *world) end(l *life, err error) {
 	process := l.c.spec.Process != nil
 	if w.live[l.c.spec.ID] == l && (!process || l.startOver) {
@@ -107,12 +129,13 @@ func reasons(t *rapid.T) error {
 	return rapid.SampledFrom([]error{nil, errBoom}).Draw(t, "reason")
 }
 
-func anySpec(t *rapid.T, id string) Spec {
+func anySpec(t *rapid.T, id string, auto AutoShutdown) Spec {
 	sp := Spec{
 		ID:       id,
-		Restart:  rapid.SampledFrom([]Restart{Permanent, Transient, Temporary}).Draw(t, "restart"),
+		Restart:  rapid.SampledFrom([]Restart{Permanent, Permanent, Transient, Temporary}).Draw(t, "restart"),
 		Shutdown: rapid.SampledFrom([]time.Duration{0, Kill, Infinity}).Draw(t, "shutdown"),
 	}
+	sp.Significant = auto != Never && sp.Restart != Permanent && rapid.Bool().Draw(t, "significant")
 	if rapid.Bool().Draw(t, "process") {
 		sp.Process = silent{}
 	} else {
@@ -126,15 +149,7 @@ func anySpec(t *rapid.T, id string) Spec {
 func TestCoreKeepsItsPromisesWhateverHappens(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		o := Options{
-			BudgetPerChild: rapid.Bool().Draw(t, "per child"), StopTogether: rapid.Bool().Draw(t, "together"),
-			Budget: Budget{Failures: rapid.SampledFrom([]int{-1, 1, 3}).Draw(t, "failures")},
-			Rand:   func() float64 { return 0.5 },
-		}
-		for i := range rapid.IntRange(0, 3).Draw(t, "static") {
-			o.Children = append(o.Children, anySpec(t, fmt.Sprint(i)))
-		}
-		o = o.withDefaults()
+		o := anyOptions(t)
 		w := &world{t: t, core: newCore(&o), live: map[string]*life{}, timers: map[string]action{}, waiting: map[*waiter]bool{}}
 		w.step(event{kind: evBoot})
 		ids := rapid.SampledFrom([]string{"0", "1", "2", "3", "4"})
@@ -144,6 +159,7 @@ func TestCoreKeepsItsPromisesWhateverHappens(t *testing.T) {
 			"add":       w.unlessDone(func() { w.add(ids.Draw(t, "id")) }),
 			"terminate": w.unlessDone(func() { w.step(event{kind: evTerminate, id: ids.Draw(t, "id"), w: &waiter{}}) }),
 			"restart":   w.unlessDone(func() { w.step(event{kind: evRestart, id: ids.Draw(t, "id"), w: &waiter{}}) }),
+			"delete":    w.unlessDone(func() { w.step(event{kind: evDelete, id: ids.Draw(t, "id"), w: &waiter{}}) }),
 			"forget":    w.unlessDone(w.some(func(l *life) { w.step(event{kind: evForget, c: l.c}) })),
 			"started": w.unlessDone(w.some(func(l *life) {
 				var err error
@@ -157,10 +173,29 @@ func TestCoreKeepsItsPromisesWhateverHappens(t *testing.T) {
 			"exited":   w.unlessDone(w.some(func(l *life) { w.end(l, reasons(t)) })),
 			"timer":    w.unlessDone(w.fire),
 			"late":     w.unlessDone(w.late),
-			"shutdown": w.unlessDone(func() { w.step(event{kind: evShutdown}) }),
+			"shutdown": w.unlessDone(func() { w.step(event{kind: evShutdown, err: errShutdown}) }),
 		})
 		w.wrapUp()
 	})
+}
+
+func anyOptions(t *rapid.T) Options {
+	o := Options{
+		Strategy:     rapid.SampledFrom([]Strategy{OneForOne, OneForAll, RestForOne, Dynamic}).Draw(t, "strategy"),
+		AutoShutdown: rapid.SampledFrom([]AutoShutdown{Never, Never, AnySignificant, AllSignificant}).Draw(t, "auto"),
+		MaxChildren:  rapid.SampledFrom([]int{0, 4}).Draw(t, "limit"),
+		Budget:       Budget{Failures: rapid.SampledFrom([]int{-1, 1, 3}).Draw(t, "failures")},
+		Rand:         func() float64 { return 0.5 },
+	}
+	if o.Strategy == OneForOne || o.Strategy == Dynamic {
+		o.BudgetPerChild = rapid.Bool().Draw(t, "per child")
+	}
+	if o.Strategy != Dynamic {
+		for i := range rapid.IntRange(0, 4).Draw(t, "static") {
+			o.Children = append(o.Children, anySpec(t, fmt.Sprint(i), o.AutoShutdown))
+		}
+	}
+	return o.withDefaults()
 }
 
 func (w *world) unlessDone(f func()) func(*rapid.T) {
@@ -181,7 +216,7 @@ func (w *world) some(f func(l *life)) func() {
 }
 
 func (w *world) add(id string) {
-	w.step(event{kind: evAdd, c: &child{spec: anySpec(w.t, id)}, w: &waiter{reply: make(chan error, 1)}})
+	w.step(event{kind: evAdd, c: &child{spec: anySpec(w.t, id, w.core.auto)}, w: &waiter{reply: make(chan error, 1)}})
 }
 
 func (w *world) fire() {
@@ -225,15 +260,37 @@ func (w *world) check() {
 			w.t.Fatalf("%s waits for ever", c.spec.ID)
 		}
 	}
+	w.checkStage()
 	if n != len(w.core.kids) || before != w.core.last || open != w.core.meter.open {
 		w.t.Fatalf("%d children, %d known; %d in trouble, %d known", n, len(w.core.kids), open, w.core.meter.open)
+	}
+}
+
+// checkStage checks that what is under way in the group is waiting for something.
+func (w *world) checkStage() {
+	k := w.core
+	goesOn := k.stage == steady || k.stage == starting && k.turn != nil
+	for c := k.first; c != nil; c = c.next {
+		switch {
+		case c.state == Idle && (k.stage == steady && k.state == Running || !k.due(c) && k.state != Stopping):
+			w.t.Fatalf("%s is forgotten, stage %v", c.spec.ID, k.stage)
+		case k.stage == clearing && (c.state == Stopping || c.state == BackingOff) && k.leads(k.group, c):
+			goesOn = true
+		case k.stage == clearing && k.leads(k.group, c) && (c.state == Starting || c.state == Running):
+			for later := c.next; later != nil; later = later.next {
+				goesOn = goesOn || later.state == Stopping
+			}
+		}
+	}
+	if !goesOn {
+		w.t.Fatalf("stage %v does not go on", k.stage)
 	}
 }
 
 // wrapUp stops the supervisor and lets everything end.
 func (w *world) wrapUp() {
 	if !w.done {
-		w.step(event{kind: evShutdown})
+		w.step(event{kind: evShutdown, err: errShutdown})
 	}
 	for !w.done {
 		var l *life

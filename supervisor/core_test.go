@@ -14,10 +14,11 @@ import (
 // TestScenarios runs testdata/scenarios: each line is an event for the core, below it are the actions that it decides on.
 // Run with -rewrite to write what it does into the files, then read the difference.
 //
-//	new [failures=N] [within=D] [per-child] [together] [jitter=F] [initial=D] [max=D]
-//	    one static child per line: ID [process] [temporary|transient] [shutdown=D|kill|infinity] [start=D|infinity]
+//	new [strategy=S] [auto=any|all] [children=N] [failures=N] [within=D] [per-child] [jitter=F] [initial=D] [max=D]
+//	    one static child per line:
+//	    ID [process] [temporary|transient] [significant] [shutdown=D|kill|infinity] [start=D|infinity]
 //	boot, add ID ..., started ID [gen=N] [err=E], exited ID [gen=N] [err=E], nested ID, terminate ID, restart ID,
-//	forget ID, start-timer ID, stop-timer ID, restart-timer ID, shutdown [err=E], state
+//	delete ID, forget ID, start-timer ID, stop-timer ID, restart-timer ID, shutdown [err=E], state
 //
 // t=D on any line moves the clock.
 func TestScenarios(t *testing.T) {
@@ -74,6 +75,8 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 		ev.kind, ev.w = evTerminate, waiterFor("terminate "+id)
 	case "restart":
 		ev.kind, ev.w = evRestart, waiterFor("restart "+id)
+	case "delete":
+		ev.kind, ev.w = evDelete, waiterFor("delete "+id)
 	case "forget":
 		ev.kind = evForget
 	case "start-timer":
@@ -96,7 +99,9 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 
 func (s *scenario) create(t *testing.T, d *datadriven.TestData) {
 	jitter := 1.0
-	o := Options{BudgetPerChild: d.HasArg("per-child"), StopTogether: d.HasArg("together")}
+	o := Options{BudgetPerChild: d.HasArg("per-child")}
+	d.MaybeScanArgs(t, "children", &o.MaxChildren)
+	o.Strategy, o.AutoShutdown = strategyOf(t, d), autoOf(t, d)
 	d.MaybeScanArgs(t, "failures", &o.Budget.Failures)
 	d.MaybeScanArgs(t, "jitter", &jitter)
 	for name, field := range map[string]*time.Duration{
@@ -112,10 +117,30 @@ func (s *scenario) create(t *testing.T, d *datadriven.TestData) {
 		o.Children = append(o.Children, spec(t, strings.Fields(line)))
 	}
 	o = o.withDefaults()
+	if err := o.validate(); err != nil {
+		t.Fatal(err)
+	}
 	s.core, s.now, s.known = newCore(&o), 0, map[string]*child{}
 	for id, c := range s.core.kids {
 		s.known[id] = c
 	}
+}
+
+func strategyOf(t *testing.T, d *datadriven.TestData) Strategy {
+	var name string
+	d.MaybeScanArgs(t, "strategy", &name)
+	for s := OneForOne; s <= Dynamic; s++ {
+		if s.String() == name {
+			return s
+		}
+	}
+	return OneForOne
+}
+
+func autoOf(t *testing.T, d *datadriven.TestData) AutoShutdown {
+	var name string
+	d.MaybeScanArgs(t, "auto", &name)
+	return map[string]AutoShutdown{"any": AnySignificant, "all": AllSignificant}[name]
 }
 
 func (s *scenario) state() string {
@@ -146,6 +171,8 @@ func spec(t *testing.T, words []string) Spec {
 			sp.Restart = Temporary
 		case "transient":
 			sp.Restart = Transient
+		case "significant":
+			sp.Significant = true
 		case "shutdown":
 			sp.Shutdown = duration(t, value)
 		case "start":
@@ -158,7 +185,7 @@ func spec(t *testing.T, words []string) Spec {
 	if sp.Process == nil {
 		sp.Service = ServiceFunc(func(context.Context) error { return nil })
 	}
-	if err := sp.validate(); err != nil {
+	if err := sp.validate(AnySignificant); err != nil {
 		t.Fatal(err)
 	}
 	return sp

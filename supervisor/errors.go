@@ -18,6 +18,8 @@ const (
 	CodeAbandoned      = "abandoned"
 	CodeEnded          = "ended"
 	CodeGoexit         = "goexit"
+	CodeTooMany        = "too_many"
+	CodeAutoShutdown   = "auto_shutdown"
 )
 
 // Error is the error of this package. [errors.Is] matches it by its code with the Err variables.
@@ -34,11 +36,11 @@ type Error struct {
 var (
 	// ErrNotRunning: the supervisor is not being served, or is stopping.
 	ErrNotRunning error = &Error{Code: CodeNotRunning}
-	// ErrRunning: Serve was called while an earlier call has not returned.
+	// ErrRunning: Serve was called while an earlier call has not returned, or Delete for a child that is not down.
 	ErrRunning error = &Error{Code: CodeRunning}
-	// ErrInvalidSpec: a [Spec] is not valid.
+	// ErrInvalidSpec: a [Spec] is not valid, or not in these [Options].
 	ErrInvalidSpec error = &Error{Code: CodeInvalidSpec}
-	// ErrDuplicate: there is a child with that id, perhaps one that is still stopping.
+	// ErrDuplicate: there is a child with that id, perhaps one that is down or still stopping.
 	ErrDuplicate error = &Error{Code: CodeDuplicate}
 	// ErrNotFound: there is no child with that id, or it is being removed.
 	ErrNotFound error = &Error{Code: CodeNotFound}
@@ -52,7 +54,8 @@ var (
 	ErrBudgetExceeded error = &Error{Code: CodeBudgetExceeded}
 	// ErrTerminated: the child was stopped by Terminate, or because its supervisor stops.
 	ErrTerminated error = &Error{Code: CodeTerminated}
-	// ErrRestarted: the incarnation was stopped by Restart. Seen as a reason by the incarnation only.
+	// ErrRestarted: the incarnation was stopped by Restart, or together with a sibling, which is named and whose
+	// failure is inside. Seen as a reason by the incarnation only.
 	ErrRestarted error = &Error{Code: CodeRestarted}
 	// ErrAbandoned: the child was removed, but what it was doing goes on: it did not stop in time.
 	ErrAbandoned error = &Error{Code: CodeAbandoned}
@@ -60,6 +63,11 @@ var (
 	ErrEnded error = &Error{Code: CodeEnded}
 	// ErrGoexit: the child called [runtime.Goexit].
 	ErrGoexit error = &Error{Code: CodeGoexit}
+	// ErrTooMany: the supervisor has [Options.MaxChildren] already.
+	ErrTooMany error = &Error{Code: CodeTooMany}
+	// ErrAutoShutdown: the supervisor stops because a significant child, which is named, has ended. Seen as a
+	// reason by the other children only.
+	ErrAutoShutdown error = &Error{Code: CodeAutoShutdown}
 )
 
 // Error says which child, what, and why.
@@ -79,7 +87,7 @@ func (e *Error) text() string {
 	case CodeNotRunning:
 		return "supervisor not running"
 	case CodeRunning:
-		return "supervisor already running"
+		return "already running"
 	case CodeInvalidSpec:
 		return "invalid child spec"
 	case CodeDuplicate:
@@ -97,13 +105,17 @@ func (e *Error) text() string {
 	case CodeTerminated:
 		return "terminated"
 	case CodeRestarted:
-		return "restarted on request"
+		return "restarted"
 	case CodeAbandoned:
 		return "did not stop in time and was abandoned"
 	case CodeEnded:
 		return "ended unasked"
 	case CodeGoexit:
 		return "called runtime.Goexit"
+	case CodeTooMany:
+		return "too many children"
+	case CodeAutoShutdown:
+		return "significant child ended"
 	}
 	return e.Code
 }

@@ -20,9 +20,10 @@ const (
 	// Failed: an incarnation has failed because of Reason; the next one is started after Delay.
 	Failed
 	// Ended: a child has ended by itself, its first start failed, or it ended while its supervisor was stopping.
-	// It is removed and not started again.
+	// It is not started again of itself.
 	Ended
-	// Stopped: an incarnation that was asked to stop has ended. Reason is set if it did so with a failure.
+	// Stopped: an incarnation that was asked to stop has ended, or one that was about to be asked because its
+	// group is being restarted. Reason is set if it did so with a failure.
 	Stopped
 	// GaveUp: a child is removed because a budget was exceeded, or a start failed for good. Unless budgets are
 	// per child the supervisor fails with it.

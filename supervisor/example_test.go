@@ -95,7 +95,7 @@ func ExampleBudget() {
 // Children can be added and removed while the supervisor runs.
 func ExampleSupervisor_StartChild() {
 	ctx, cancel := context.WithCancel(context.Background())
-	sup := supervisor.New(supervisor.Options{Logger: quiet()})
+	sup := supervisor.New(supervisor.Options{Strategy: supervisor.Dynamic, Logger: quiet()})
 	ended := make(chan error)
 	go func() { ended <- sup.Serve(ctx) }()
 	<-sup.Ready()
@@ -109,7 +109,7 @@ func ExampleSupervisor_StartChild() {
 	fmt.Println(sup.StartChild(ctx, spec))
 	fmt.Println(sup.Children())
 	fmt.Println(sup.Terminate(ctx, "session-1"))
-	fmt.Println(sup.Count())
+	fmt.Println(sup.Count().Active)
 	cancel()
 	fmt.Println(<-ended)
 	// Output:

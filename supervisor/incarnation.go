@@ -12,8 +12,9 @@ import (
 // running is what the runtime needs for an incarnation that has a context or a timer.
 type running struct {
 	cancel context.CancelCauseFunc
-	timer  func() bool // stops the timer
-	label  string      // finds its goroutines in a profile
+	timer  func() bool     // stops the timer
+	label  string          // finds its goroutines in a profile
+	busy   <-chan struct{} // closed when the call of Stop or Abandon has returned; nil when there was none
 }
 
 // An incarnation is the goroutine side of one life of a child. For a Process it lives as long as the start.
@@ -53,11 +54,16 @@ func (s *Supervisor) launch(c *child, gen uint64) {
 	inc := &incarnation{s: s, c: c, gen: gen, outer: s.outer}
 	ctx, cancel := context.WithCancelCause(&incarnationContext{s.base, inc})
 	run := &running{cancel: cancel}
-	c.run = run
 	if c.spec.Process != nil {
-		go inc.startProcess(ctx, cancel)
+		var before <-chan struct{}
+		if c.run != nil {
+			before = c.run.busy
+		}
+		c.run = run
+		go inc.startProcess(ctx, cancel, before)
 		return
 	}
+	c.run = run
 	run.label = fmt.Sprintf("%s/%s#%d %p", s.place.Load().path, c.spec.ID, gen, inc)
 	go inc.serve(pprof.WithLabels(ctx, pprof.Labels(goroutineLabel, run.label)), cancel)
 }
@@ -76,11 +82,19 @@ func protect(f func() error, done func(error)) {
 	returned = true
 }
 
-func (inc *incarnation) startProcess(ctx context.Context, cancel context.CancelCauseFunc) {
+// startProcess calls Start when what was asked of the incarnation before is done.
+func (inc *incarnation) startProcess(ctx context.Context, cancel context.CancelCauseFunc, before <-chan struct{}) {
 	s, c, gen := inc.s, inc.c, inc.gen
 	// The closure is all that a Process holds of the supervisor: it must not refer to inc.
 	exit := func(reason error) { s.post(event{kind: evExited, c: c, gen: gen, err: reason}) }
 	protect(func() error {
+		if before != nil {
+			select {
+			case <-before:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
 		return c.spec.Process.Start(ctx, Incarnation{Generation: gen, Exit: exit})
 	}, func(err error) {
 		inc.up.Store(true)
@@ -114,9 +128,9 @@ func (inc *incarnation) run(ctx context.Context) error {
 		if service = inc.c.spec.New(); service == nil {
 			return invalid("New returned no service")
 		}
-	}
-	if sub, ok := service.(snapshotter); ok {
-		inc.s.post(event{kind: evNested, c: inc.c, gen: inc.gen, sub: sub})
+		if load, ok := service.(loaded); ok {
+			inc.s.post(event{kind: evLoaded, c: inc.c, gen: inc.gen, load: load})
+		}
 	}
 	if r, ok := service.(interface{ Ready() <-chan struct{} }); ok {
 		inc.ready = r.Ready()
@@ -153,16 +167,29 @@ func (s *Supervisor) stop(c *child, gen uint64, reason error) {
 	}
 }
 
-// call calls a method of a Process that has no way to report a failure. One that panics has not done what it was
-// asked for: that shows when the deadline passes.
-func (s *Supervisor) call(c *child, gen uint64, method string, f func()) {
-	defer func() {
-		if value := recover(); value != nil {
-			s.opts.Logger.Error("process method failed", "supervisor", s.place.Load().path, "actor", c.spec.ID,
-				"incarnation", gen, "method", method, "err", Recovered(value))
-		}
+// call calls Stop or Abandon for the present incarnation of c. The next one has to wait for it, the supervisor not.
+func (s *Supervisor) call(c *child, gen uint64, method string, f func()) <-chan struct{} {
+	done := make(chan struct{})
+	if c.run == nil {
+		c.run = new(running)
+	}
+	c.run.busy = done
+	go func() {
+		defer close(done)
+		s.attempt(c, gen, method, f)
 	}()
-	f()
+	return done
+}
+
+// attempt calls a method of a Process that has no way to report a failure. One that panics has not done what it was
+// asked for: that shows when the deadline passes.
+func (s *Supervisor) attempt(c *child, gen uint64, method string, f func()) {
+	protect(func() error { f(); return nil }, func(err error) {
+		if err != nil {
+			s.opts.Logger.Error("process method failed", "supervisor", s.place.Load().path, "actor", c.spec.ID,
+				"incarnation", gen, "method", method, "err", err)
+		}
+	})
 }
 
 // arm sets the one timer that a child has.
@@ -184,7 +211,15 @@ func (s *Supervisor) disarm(c *child) {
 		c.run.timer()
 		c.run.timer = nil
 	}
-	if c.spec.Process != nil && c.up {
-		c.run = nil // an idle one is to cost no more than its record
+	if c.spec.Process == nil || !c.up {
+		return
 	}
+	select {
+	case <-c.run.busy:
+	default:
+		if c.run.busy != nil {
+			return
+		}
+	}
+	c.run = nil // an idle one is to cost no more than its record
 }

@@ -7,20 +7,20 @@ func (k *core) start(c *child) {
 	c.state, c.since = Starting, k.at
 	c.up, c.early, c.nested = false, false, false
 	if c.rare != nil {
-		c.rare.sub, c.rare.early = nil, nil
+		c.rare.sub, c.rare.load, c.rare.early = nil, nil, nil
 	}
 	k.do(actStart, c, nil)
 	k.arm(c, timerStart, c.startTimeout())
 }
 
 // nest learns that an incarnation is a supervisor, whose default deadlines are others.
-func (k *core) nest(c *child, gen uint64, sub snapshotter) {
-	if c.gen != gen || (c.state != Starting && c.state != Running) {
+func (k *core) nest(c *child, gen uint64, sub *Supervisor) {
+	if c.gen != gen || (c.state != Starting && c.state != Running && c.state != Stopping) {
 		return
 	}
 	c.nested = true
 	c.extra().sub = sub
-	if c.state == Starting && c.startTimeout() == Infinity {
+	if c.state == Starting && c.startTimeout() == Infinity || c.state == Stopping && c.shutdown() == Infinity {
 		k.do(actDisarm, c, nil)
 	}
 }
@@ -48,17 +48,24 @@ func (k *core) started(c *child, gen uint64, err error) {
 }
 
 func (k *core) settled(c *child) {
-	c.state, c.since, c.fresh = Running, k.at, false
-	if c.recovering {
-		c.recovering = false
-		c.rare.meter.settle(k.at)
-		k.meter.settle(k.at)
+	c.state, c.since, c.fresh, c.revived = Running, k.at, false, false
+	if !k.grouped() || k.stage == steady {
+		k.recovered(c)
 	}
 	if k.turn == c {
 		k.turn = nil
 	}
 	k.note(Started, c, nil, 0)
 	k.answerStart(c, nil)
+}
+
+// recovered says that the trouble is over that began when c failed.
+func (k *core) recovered(c *child) {
+	if c.recovering {
+		c.recovering = false
+		c.rare.meter.settle(k.at)
+		k.meter.settle(k.at)
+	}
 }
 
 func (k *core) exited(c *child, gen uint64, err error) {
@@ -87,25 +94,37 @@ func (k *core) fired(c *child, gen uint64, timer timerKind) {
 	case timer == timerStop && c.state == Stopping:
 		k.abandon(c, c.stopReason(k))
 	case timer == timerRestart && c.state == BackingOff && k.state != Stopping:
-		k.start(c)
+		if c.state = Idle; !k.grouped() {
+			k.start(c)
+		}
 	}
 }
 
-// quit asks a child to stop. One that has no incarnation is dropped, or started, at once.
+// quit asks a child to stop. One that has no incarnation is dropped, put down, or started, at once.
 func (k *core) quit(c *child, then next, reason error) {
 	switch c.state {
-	case Idle, BackingOff:
-		k.do(actDisarm, c, nil)
+	case Idle, BackingOff, Down:
+		backingOff := c.state == BackingOff
+		if backingOff {
+			k.do(actDisarm, c, nil)
+		}
 		if then == thenStart {
+			c.revived = c.state == Down
 			k.start(c)
 			return
 		}
-		if c.gen > 0 {
+		if backingOff {
 			k.note(Stopped, c, nil, 0)
 		}
-		k.drop(c, terminated(c), nil)
+		if then == thenDown {
+			k.down(c, terminated(c))
+			return
+		}
+		k.drop(c, terminated(c))
 	case Stopping:
-		c.then = then
+		if c.then != thenDrop {
+			c.then = then
+		}
 	case Starting, Running:
 		k.do(actDisarm, c, nil)
 		c.state, c.then = Stopping, then
@@ -127,6 +146,8 @@ func (c *child) stopReason(k *core) error {
 		return c.rare.reason
 	case k.state == Stopping:
 		return k.cause
+	case c.then == thenWait:
+		return k.why
 	}
 	return ErrTerminated
 }
@@ -156,6 +177,11 @@ func (k *core) ended(c *child, err error) {
 			k.note(Stopped, c, err, 0)
 		}
 		k.stopped(c, nil)
+	case k.stage == clearing && k.leads(k.group, c):
+		// Its turn to stop would have come: what one failure has brought down is one failure.
+		c.then = thenWait
+		k.note(Stopped, c, err, 0)
+		k.stopped(c, nil)
 	case !c.up:
 		if err == nil {
 			err = ErrEnded
@@ -163,10 +189,11 @@ func (k *core) ended(c *child, err error) {
 		k.startFailed(c, err)
 	case k.state == Stopping:
 		k.note(Ended, c, err, 0)
-		k.drop(c, terminated(c), nil)
+		k.drop(c, terminated(c))
 	case c.spec.Restart == Temporary, c.spec.Restart == Transient && err == nil:
 		k.note(Ended, c, err, 0)
-		k.drop(c, terminated(c), nil)
+		k.retire(c, terminated(c))
+		k.autoShutdown(c)
 	default:
 		if err == nil {
 			err = ErrEnded
@@ -177,13 +204,18 @@ func (k *core) ended(c *child, err error) {
 
 // stopped takes the end of an incarnation that was asked to stop. end is what those hear who wait for that.
 func (k *core) stopped(c *child, end error) {
+	k.answerStop(c, end)
 	switch {
 	case k.state == Stopping || c.then == thenDrop:
 		why := terminated(c)
 		if c.then == thenFail {
 			why = c.startError(c.rare.reason)
 		}
-		k.drop(c, why, end)
+		k.drop(c, why)
+	case c.then == thenDown, c.then == thenWait && c.spec.Restart == Temporary:
+		k.retire(c, terminated(c))
+	case c.then == thenWait:
+		c.state = Idle
 	case c.then == thenStart:
 		k.start(c)
 	case c.then == thenFail:
@@ -201,56 +233,72 @@ func (k *core) startFailed(c *child, err error) {
 	switch {
 	case k.state == Stopping:
 		k.note(Ended, c, err, 0)
-		k.drop(c, full, nil)
-	case c.fresh && c.static:
-		k.note(GaveUp, c, full, 0)
-		k.drop(c, full, nil)
-		k.shutdown(full, full)
-	case c.fresh:
+		k.drop(c, full)
+	case c.revived:
 		k.note(Ended, c, full, 0)
-		k.drop(c, full, nil)
-	case c.spec.Restart == Temporary:
+		k.retire(c, full)
+	case c.fresh && c.static && k.state == Starting:
 		k.note(GaveUp, c, full, 0)
-		k.do(actGiveUp, c, full)
-		k.drop(c, full, nil)
+		k.drop(c, full)
+		k.shutdown(full, full)
+	case c.fresh && !c.static:
+		k.note(Ended, c, full, 0)
+		k.drop(c, full)
+	case c.spec.Restart == Temporary:
+		k.giveUp(c, full)
 	default:
 		k.answerStart(c, full)
 		k.failed(c, full)
 	}
 }
 
-// failed counts a failure, and restarts the child or gives up.
+// giveUp removes a child without an end of the supervisor.
+func (k *core) giveUp(c *child, err error) {
+	k.note(GaveUp, c, err, 0)
+	k.do(actGiveUp, c, err)
+	k.drop(c, err)
+	k.autoShutdown(c)
+}
+
+// failed counts a failure, and restarts the child or its group, or gives up.
 func (k *core) failed(c *child, err error) {
 	r := c.extra()
 	r.reason, r.failedAt = err, k.at
 	streak := r.meter.fail(k.at, k.budget.Within, c.recovering)
 	spent := k.meter.fail(k.at, k.budget.Within, c.recovering)
 	c.recovering = true
-	if k.perChild {
+	switch {
+	case k.perChild:
 		spent = streak
+	case k.grouped():
+		streak = spent // they fail, and come back, together
 	}
 	if k.budget.Failures >= 0 && spent > k.budget.Failures {
 		full := &Error{Code: CodeBudgetExceeded, Child: c.spec.ID, Err: err}
-		k.note(GaveUp, c, full, 0)
 		if k.perChild {
-			k.do(actGiveUp, c, full)
+			k.giveUp(c, full)
+			return
 		}
-		k.drop(c, full, nil)
-		if !k.perChild {
-			k.shutdown(full, full)
-		}
+		k.note(GaveUp, c, full, 0)
+		k.drop(c, full)
+		k.shutdown(full, full)
 		return
 	}
 	delay := k.backoff.delay(streak, k.random)
 	k.note(Failed, c, err, delay)
 	c.restarts++
 	k.restarts++
-	if delay <= 0 {
-		k.start(c)
-		return
+	c.state = Idle
+	if delay > 0 {
+		c.state = BackingOff
+		k.arm(c, timerRestart, delay)
 	}
-	c.state = BackingOff
-	k.arm(c, timerRestart, delay)
+	switch {
+	case k.grouped():
+		k.regroup(c, err)
+	case c.state == Idle:
+		k.start(c)
+	}
 }
 
 func (k *core) terminate(c *child, w *waiter) {
@@ -258,11 +306,13 @@ func (k *core) terminate(c *child, w *waiter) {
 		k.reply(w, ErrNotFound)
 		return
 	}
-	if w != nil {
-		w.stop = true
-	}
+	w.stop = true
 	c.enqueue(w)
-	k.quit(c, thenDrop, ErrTerminated)
+	then := thenDrop
+	if k.keeps(c) {
+		then = thenDown
+	}
+	k.quit(c, then, ErrTerminated)
 }
 
 func (k *core) restart(c *child, w *waiter) {
@@ -275,7 +325,32 @@ func (k *core) restart(c *child, w *waiter) {
 		return
 	}
 	c.enqueue(w)
-	if c.state != Idle {
+	if !k.due(c) {
 		k.quit(c, thenStart, ErrRestarted)
+		return
+	}
+	switch c.state {
+	case BackingOff:
+		k.do(actDisarm, c, nil)
+		c.state = Idle
+	case Down:
+		c.state = Idle
+	case Stopping:
+		c.then = thenWait
+	}
+}
+
+// forget removes a child that is down.
+func (k *core) forget(c *child, id string, w *waiter) {
+	switch {
+	case k.state == Stopping:
+		k.reply(w, ErrNotRunning)
+	case c == nil:
+		k.reply(w, ErrNotFound)
+	case c.state != Down:
+		k.reply(w, &Error{Code: CodeRunning, Child: id})
+	default:
+		k.drop(c, nil)
+		k.reply(w, nil)
 	}
 }

@@ -13,19 +13,23 @@ type Options struct {
 	// Name is the first element of the path in events, logs and snapshots while the supervisor is not itself a
 	// child; a child is called by its [Spec.ID]. Default: "root".
 	Name string
-	// Children are started in this order by Serve, each when the one before is ready.
+	// Strategy says which children are restarted when one has failed. Default: OneForOne.
+	Strategy Strategy
+	// Children are started in this order by Serve, each when the one before is ready. None if the strategy is
+	// Dynamic.
 	Children []Spec
+	// MaxChildren is the number of children from which on StartChild refuses more. Default: no limit.
+	MaxChildren int
+	// AutoShutdown ends the supervisor, without an error, when significant children have ended. Default: Never.
+	AutoShutdown AutoShutdown
 	// Budget is how many failures are borne before the supervisor fails, or, with BudgetPerChild, before the
 	// child is given up.
 	Budget Budget
 	// BudgetPerChild gives each child a budget of its own. A child that exceeds it is removed; the supervisor
-	// and the other children live on.
+	// and the other children live on. Not for children that are restarted together.
 	BudgetPerChild bool
-	// Backoff delays the second and later restarts of a child in one spell of trouble.
+	// Backoff delays the second and later restarts of a child, or of a group, in one spell of trouble.
 	Backoff Backoff
-	// StopTogether stops all children at the same time, not one by one in reverse order. It is for children
-	// that know nothing of each other: the stop then takes as long as the slowest.
-	StopTogether bool
 	// OnGiveUp is called when a child was removed because its own budget was exceeded, or because the start of
 	// a Temporary child failed in [Supervisor.Restart]. The calls come one at a time, in order, on a goroutine
 	// that is not the supervisor's, so that it may call any method. Serve does not wait for it.
@@ -56,6 +60,35 @@ type Backoff struct {
 	Initial time.Duration // Default: 100 ms.
 	Max     time.Duration // Default: 10 s.
 	Factor  float64       // Default: 2. Not below 1.
+}
+
+func (o *Options) validate() error {
+	bad := ""
+	switch {
+	case o.Strategy > Dynamic:
+		bad = "unknown strategy"
+	case o.AutoShutdown > AllSignificant:
+		bad = "unknown automatic shutdown"
+	case o.Strategy == Dynamic && len(o.Children) > 0:
+		bad = "a dynamic supervisor has no children from the start"
+	case o.BudgetPerChild && (o.Strategy == OneForAll || o.Strategy == RestForOne):
+		bad = "children that are restarted together have one budget"
+	}
+	if bad != "" {
+		return &Error{Code: CodeInvalidSpec, Err: invalid(bad)}
+	}
+	seen := make(map[string]bool, len(o.Children))
+	for i := range o.Children {
+		spec := &o.Children[i]
+		if err := spec.validate(o.AutoShutdown); err != nil {
+			return err
+		}
+		if seen[spec.ID] {
+			return &Error{Code: CodeDuplicate, Child: spec.ID}
+		}
+		seen[spec.ID] = true
+	}
+	return nil
 }
 
 func (o Options) withDefaults() Options {

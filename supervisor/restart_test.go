@@ -187,7 +187,7 @@ func TestRestartTypesDecideWhatAnEndMeans(t *testing.T) {
 				s := serve(t, Options{Children: []Spec{{ID: "a", Process: p, Restart: test.restart}}})
 				p.exit(1, test.reason)
 				synctest.Wait()
-				if again := s.Count() == 1 && s.child(t, "a").Generation == 2; again != test.again {
+				if again := s.Count().Specs == 1 && s.child(t, "a").Generation == 2; again != test.again {
 					t.Fatalf("restarted: %v", again)
 				}
 			})

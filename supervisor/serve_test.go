@@ -54,13 +54,12 @@ func TestChildrenStartInOrderEachReadyBeforeTheNextAndStopInReverse(t *testing.T
 	})
 }
 
-func TestStopTogetherTakesAsLongAsTheSlowest(t *testing.T) {
+func TestDynamicSupervisorStopsItsChildrenAtTheSameTime(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		release := make(chan struct{})
-		s := serve(t, Options{StopTogether: true, Children: []Spec{
-			{ID: "a", Service: stuck(release), Shutdown: 2 * time.Second},
-			{ID: "b", Service: stuck(release), Shutdown: 3 * time.Second},
-		}})
+		s := serve(t, Options{Strategy: Dynamic})
+		noError(t, s.StartChild(t.Context(), Spec{ID: "a", Service: stuck(release), Shutdown: 2 * time.Second}))
+		noError(t, s.StartChild(t.Context(), Spec{ID: "b", Service: stuck(release), Shutdown: 3 * time.Second}))
 		begin := time.Now()
 		noError(t, s.stop(nil))
 		if took := time.Since(begin); took != 3*time.Second {
@@ -200,7 +199,7 @@ func TestSupervisorCanBeServedAgainWithoutAddedChildren(t *testing.T) {
 				t.Fatalf("children %q", got)
 			}
 			noError(t, s.stop(nil))
-			if s.Count() != 0 || s.Snapshot().State != Idle {
+			if s.Count().Specs != 0 || s.Snapshot().State != Idle {
 				t.Fatalf("left behind: %+v", s.Snapshot())
 			}
 		}
@@ -272,7 +271,7 @@ func TestNewThatPanicsOrReturnsNothingIsAFailedStart(t *testing.T) {
 		err := s.StartChild(t.Context(), Spec{ID: "a", New: func() Service { panic(errBoom) }})
 		wantError(t, err, ErrStartFailed, errBoom)
 		wantError(t, s.StartChild(t.Context(), Spec{ID: "a", New: func() Service { return nil }}), ErrStartFailed)
-		if s.Count() != 0 {
+		if s.Count().Specs != 0 {
 			t.Fatal("the child is still there")
 		}
 	})

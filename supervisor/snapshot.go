@@ -8,10 +8,11 @@ import (
 // A Snapshot is a supervisor at one moment.
 type Snapshot struct {
 	// Path is its place in the tree: the name of the root, then the ids of children, like "agent/channels".
-	Path string
+	Path     string
+	Strategy Strategy
 	// State is Idle while the supervisor is not being served.
 	State State
-	// Restarts is the number of restarts after failures since Serve was called.
+	// Restarts is the number of restarts after failures since Serve was called. The restart of a group is one.
 	Restarts uint64
 	// Children are in the order of their starts.
 	Children []ChildSnapshot
@@ -28,7 +29,7 @@ type ChildSnapshot struct {
 	State      State
 	Restart    Restart
 	Generation uint64
-	// Restarts is the number of restarts after failures.
+	// Restarts is the number of restarts after failures of its own. Generation tells of the others too.
 	Restarts uint32
 	// Uptime is the age of the incarnation, zero unless the child is Running.
 	Uptime time.Duration
@@ -36,8 +37,20 @@ type ChildSnapshot struct {
 	Reason error
 	// FailedAt is when that was.
 	FailedAt time.Time
-	// Supervisor is set if the child is a supervisor, or has a method Snapshot like one.
+	// Stats is what the child tells of itself, nil if it has no method Stats.
+	Stats *Stats
+	// Supervisor is set if the child is a supervisor, or serves one with its own context.
 	Supervisor *Snapshot
+}
+
+// Stats tells how much work waits. A Service or a Process has them in the snapshot if it has a method
+//
+//	Stats() Stats
+//
+// It is called when somebody asks, by whoever does, and must not block.
+type Stats struct {
+	Queue     int // messages that wait
+	HighWater int // the most that ever did
 }
 
 // Stack returns the stack of the last failure if that was a panic. It is made when it is asked for.
@@ -48,23 +61,65 @@ func (c *ChildSnapshot) Stack() []byte {
 	return nil
 }
 
-type snapshotter interface{ Snapshot() Snapshot }
+type loaded interface{ Stats() Stats }
+
+// stats asks the child. One that fails on that has none.
+func stats(child loaded) (found *Stats) {
+	defer func() {
+		if recover() != nil {
+			found = nil
+		}
+	}()
+	s := child.Stats()
+	return &s
+}
 
 // Snapshot returns the state of the whole subtree. Each supervisor in it is asked at a slightly different time.
 func (s *Supervisor) Snapshot() Snapshot {
-	snap := Snapshot{Path: s.place.Load().path}
+	snap := Snapshot{Path: s.place.Load().path, Strategy: s.opts.Strategy}
 	snap.Abandoned, snap.AbandonedTotal = s.lost.list()
-	for i, sub := range s.look(&snap) {
-		if sub != nil {
-			inner := sub.Snapshot()
-			snap.Children[i].Supervisor = &inner
-		}
+	for i, more := range s.look(&snap) {
+		more.ask(&snap.Children[i])
 	}
 	return snap
 }
 
-// look copies what the core knows, and returns the supervisors among the children, or nil if there is none.
-func (s *Supervisor) look(snap *Snapshot) []snapshotter {
+// Child returns the state of one child, and of what is below it. The error is ErrNotFound or ErrNotRunning.
+func (s *Supervisor) Child(id string) (ChildSnapshot, error) {
+	s.mu.Lock()
+	if s.core == nil {
+		s.mu.Unlock()
+		return ChildSnapshot{}, ErrNotRunning
+	}
+	c := s.core.kids[id]
+	if c == nil {
+		s.mu.Unlock()
+		return ChildSnapshot{}, &Error{Code: CodeNotFound, Child: id}
+	}
+	child, more := s.lookAt(c)
+	s.mu.Unlock()
+	more.ask(&child)
+	return child, nil
+}
+
+// below is whom else to ask for the snapshot of a child, without holding a lock.
+type below struct {
+	sub  *Supervisor
+	load loaded
+}
+
+func (b below) ask(c *ChildSnapshot) {
+	if b.sub != nil {
+		inner := b.sub.Snapshot()
+		c.Supervisor = &inner
+	}
+	if b.load != nil {
+		c.Stats = stats(b.load)
+	}
+}
+
+// look copies what the core knows.
+func (s *Supervisor) look(snap *Snapshot) []below {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.core
@@ -73,27 +128,36 @@ func (s *Supervisor) look(snap *Snapshot) []snapshotter {
 	}
 	snap.State, snap.Restarts = min(k.state, Stopping), k.restarts
 	snap.Children = make([]ChildSnapshot, 0, len(k.kids))
-	var subs []snapshotter
-	now := s.opts.Now().Sub(s.epoch)
+	all := make([]below, 0, len(k.kids))
 	for c := k.first; c != nil; c = c.next {
-		child := ChildSnapshot{
-			ID: c.spec.ID, State: c.state, Restart: c.spec.Restart, Generation: c.gen, Restarts: c.restarts,
+		child, more := s.lookAt(c)
+		snap.Children, all = append(snap.Children, child), append(all, more)
+	}
+	return all
+}
+
+func (s *Supervisor) lookAt(c *child) (child ChildSnapshot, more below) {
+	child = ChildSnapshot{
+		ID: c.spec.ID, State: c.state, Restart: c.spec.Restart, Generation: c.gen, Restarts: c.restarts,
+	}
+	if c.state == Running {
+		child.Uptime = s.opts.Now().Sub(s.epoch) - c.since
+	}
+	if c.spec.Service != nil {
+		more.load, _ = c.spec.Service.(loaded)
+	} else if c.spec.Process != nil {
+		more.load, _ = c.spec.Process.(loaded)
+	}
+	if r := c.rare; r != nil {
+		more.sub = r.sub
+		if r.load != nil {
+			more.load = r.load
 		}
-		if c.state == Running {
-			child.Uptime = now - c.since
-		}
-		if r := c.rare; r != nil && r.reason != nil {
+		if r.reason != nil {
 			child.Reason, child.FailedAt = r.reason, s.epoch.Add(r.failedAt)
 		}
-		if r := c.rare; r != nil && r.sub != nil {
-			if subs == nil {
-				subs = make([]snapshotter, len(k.kids))
-			}
-			subs[len(snap.Children)] = r.sub
-		}
-		snap.Children = append(snap.Children, child)
 	}
-	return subs
+	return child, more
 }
 
 // Children returns the ids of the children, in the order of their starts.
@@ -110,12 +174,32 @@ func (s *Supervisor) Children() []string {
 	return ids
 }
 
-// Count returns the number of children, in whatever state they are.
-func (s *Supervisor) Count() int {
+// Counts are the numbers of children, as OTP counts them.
+type Counts struct {
+	Specs       int // all, in whatever state
+	Active      int // those with an incarnation
+	Supervisors int // those whose latest incarnation was a supervisor
+	Workers     int // the others
+}
+
+// Count counts the children, not those below them.
+func (s *Supervisor) Count() Counts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var n Counts
 	if s.core == nil {
-		return 0
+		return n
 	}
-	return len(s.core.kids)
+	for c := s.core.first; c != nil; c = c.next {
+		n.Specs++
+		if c.state == Starting || c.state == Running || c.state == Stopping {
+			n.Active++
+		}
+		if c.nested {
+			n.Supervisors++
+		} else {
+			n.Workers++
+		}
+	}
+	return n
 }

@@ -40,11 +40,13 @@ type Process interface {
 	// incarnation is ready, for as long as [Spec.StartTimeout]. ctx ends when Start has returned; its values
 	// stay readable. When Start returns an error, or panics, nothing of the incarnation may remain.
 	Start(ctx context.Context, inc Incarnation) error
-	// Stop asks incarnation gen to end because of reason. It is called on the supervisor's own goroutine and
-	// must not block: the end is told by [Incarnation.Exit].
+	// Stop asks incarnation gen to end because of reason. It is called on a goroutine made for it and need not
+	// wait: the end is told by [Incarnation.Exit]. It has returned before the next incarnation is started, unless
+	// this one was abandoned.
 	Stop(gen uint64, reason error)
-	// Abandon fences incarnation gen off: its deadline has passed. It must not block either. When the
-	// incarnation ends after all, Exit is still to be called: until then it is reported as abandoned.
+	// Abandon fences incarnation gen off: its deadline has passed. It is called on a goroutine made for it; the
+	// next incarnation is started when it has returned. When the incarnation ends after all, Exit is still to be
+	// called: until then it is reported as abandoned.
 	Abandon(gen uint64)
 }
 
@@ -64,7 +66,7 @@ type Restart uint8
 const (
 	// Permanent children are always restarted, after a normal end too.
 	Permanent Restart = iota
-	// Transient children are restarted after a failure, and removed after a normal end.
+	// Transient children are restarted after a failure, but not after a normal end.
 	Transient
 	// Temporary children are never restarted: they are removed when they end.
 	Temporary
@@ -110,14 +112,17 @@ type Spec struct {
 	New func() Service
 	// Restart says when the child is started again. Default: Permanent.
 	Restart Restart
+	// Significant children, which are not Permanent, end the supervisor with them: see [Options.AutoShutdown].
+	Significant bool
 	// Shutdown is how long the child may take to stop before it is abandoned. Default: 5 s; no deadline for a
-	// supervisor, whose children have deadlines of their own. May be Infinity or Kill.
+	// supervisor, whose children have deadlines of their own, and for a Service that serves one with its own
+	// context. May be Infinity or Kill.
 	Shutdown time.Duration
 	// StartTimeout is how long a start may take. Default: 30 s; no limit for a supervisor. May be Infinity.
 	StartTimeout time.Duration
 }
 
-func (sp *Spec) validate() error {
+func (sp *Spec) validate(auto AutoShutdown) error {
 	kinds := 0
 	if sp.Service != nil {
 		kinds++
@@ -136,6 +141,10 @@ func (sp *Spec) validate() error {
 		bad = "needs exactly one of Service, Process and New"
 	case sp.Restart > Temporary:
 		bad = "unknown restart type"
+	case sp.Significant && sp.Restart == Permanent:
+		bad = "permanent and significant"
+	case sp.Significant && auto == Never:
+		bad = "significant without automatic shutdown"
 	case sp.Shutdown < 0 && sp.Shutdown != Kill:
 		bad = "negative shutdown time"
 	case sp.StartTimeout < 0:

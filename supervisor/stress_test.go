@@ -41,7 +41,7 @@ func TestThousandChildrenCrashAtRandomAndAllComeBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const n = 1000
 		var lives sync.Map
-		s := serve(t, Options{Budget: Budget{Failures: -1}, StopTogether: true})
+		s := serve(t, Options{Budget: Budget{Failures: -1}, Strategy: Dynamic})
 		var all sync.WaitGroup
 		for i := range n {
 			all.Go(func() {
@@ -75,7 +75,7 @@ func TestThousandChildrenCrashAtRandomAndAllComeBack(t *testing.T) {
 func TestCallsAtRandomLeaveNothingBehind(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var lives sync.Map
-		s := serve(t, Options{Budget: Budget{Failures: 5}, BudgetPerChild: true, StopTogether: true})
+		s := serve(t, Options{Budget: Budget{Failures: 5}, BudgetPerChild: true, Strategy: Dynamic})
 		var all sync.WaitGroup
 		for worker := range uint64(20) {
 			all.Go(func() {
@@ -100,7 +100,7 @@ func TestCallsAtRandomLeaveNothingBehind(t *testing.T) {
 		for _, id := range s.Children() {
 			noError(t, s.Terminate(t.Context(), id))
 		}
-		if s.Count() != 0 {
+		if s.Count().Specs != 0 {
 			t.Fatalf("left: %q", s.Children())
 		}
 		lives.Range(func(id, _ any) bool { t.Errorf("%v is still alive", id); return true })
@@ -118,7 +118,7 @@ func (p *idle) Abandon(uint64)                                 {}
 func TestIdleProcessCostsAtMost300BytesAndNoGoroutine(t *testing.T) {
 	const n = 10_000
 	synctest.Test(t, func(t *testing.T) {
-		s := serve(t, Options{StopTogether: true})
+		s := serve(t, Options{Strategy: Dynamic})
 		ids := make([]string, n)
 		processes := make([]idle, n)
 		for i := range ids {
@@ -150,7 +150,7 @@ func TestIdleProcessCostsAtMost300BytesAndNoGoroutine(t *testing.T) {
 }
 
 func BenchmarkStartChild(b *testing.B) {
-	s := New(Options{StopTogether: true, Logger: slog.New(slog.DiscardHandler)})
+	s := New(Options{Strategy: Dynamic, Logger: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(b.Context())
 	ended := make(chan error)
 	go func() { ended <- s.Serve(ctx) }()

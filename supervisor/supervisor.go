@@ -27,6 +27,8 @@ type Supervisor struct {
 	// Set by Serve before the first event, and used by its goroutine only.
 	base  context.Context // what the contexts of children come from; never done
 	outer *incarnation
+	// unlogged is what the present step has to log when all else is done.
+	unlogged []Event
 }
 
 // place is where the supervisor is in the tree. It is kept after Serve, for the children that were abandoned.
@@ -85,16 +87,8 @@ func (s *Supervisor) Serve(ctx context.Context) error {
 }
 
 func (s *Supervisor) begin(ctx context.Context) error {
-	seen := make(map[string]bool, len(s.opts.Children))
-	for i := range s.opts.Children {
-		spec := &s.opts.Children[i]
-		if err := spec.validate(); err != nil {
-			return err
-		}
-		if seen[spec.ID] {
-			return &Error{Code: CodeDuplicate, Child: spec.ID}
-		}
-		seen[spec.ID] = true
+	if err := s.opts.validate(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,6 +101,7 @@ func (s *Supervisor) begin(ctx context.Context) error {
 	if s.outer != nil {
 		here.parent = s.outer.s
 		here.path = here.parent.place.Load().path + "/" + s.outer.c.spec.ID
+		here.parent.post(event{kind: evNested, c: s.outer.c, gen: s.outer.gen, sub: s})
 	}
 	s.place.Store(here)
 	s.queue.start(event{kind: evBoot})
@@ -131,6 +126,11 @@ func (s *Supervisor) work() (done bool, err error) {
 				done, err = true, act.err
 			}
 		}
+		for _, e := range s.unlogged { // nothing waits for this
+			s.log(e, e.level(), nil)
+		}
+		clear(s.unlogged)
+		s.unlogged = s.unlogged[:0]
 	}
 	s.queue.giveBack(events)
 	return done, err
@@ -150,7 +150,8 @@ func (s *Supervisor) perform(act action) {
 	case actDisarm:
 		s.disarm(c)
 	case actNote:
-		s.tell(Event{Kind: act.note, Child: c.spec.ID, Generation: act.gen, Reason: act.err, Delay: act.delay})
+		e := Event{Kind: act.note, Child: c.spec.ID, Generation: act.gen, Reason: act.err, Delay: act.delay}
+		s.unlogged = append(s.unlogged, s.publish(e))
 	case actReply:
 		act.w.reply <- act.err
 	case actGiveUp:
