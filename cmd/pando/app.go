@@ -102,7 +102,7 @@ func (a *app) logger(standard slog.Level) *slog.Logger {
 		level = standard // refused already when the command began
 	}
 	if isTerminal(a.err) {
-		return slog.New(tint.NewHandler(a.err, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: noColor()}))
+		return slog.New(tint.NewTextHandler(a.err, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: noColor()}))
 	}
 	return slog.New(slog.NewJSONHandler(a.err, &slog.HandlerOptions{Level: level}))
 }

@@ -165,7 +165,7 @@ func (s *story) revoke(ctx context.Context) error {
 		if at == nil {
 			return "", 0, fmt.Errorf("she never got as far as dialling: %w", err)
 		}
-		return "the time is from the change of mind to the refusal; Bruno asks the registry at each handshake",
+		return "from the change of mind to the refusal: Bruno asks the registry about a token that is new to him",
 			time.Since(*at), wanted(err, pando.ErrRefused)
 	})
 	if err != nil {

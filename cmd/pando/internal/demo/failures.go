@@ -36,7 +36,7 @@ func (s *story) there(ctx context.Context) (*pando.Channel, error) {
 		return nil, err
 	}
 	if len(all) != 1 {
-		return nil, fmt.Errorf("Bruno has %d channels with Ada, not one", len(all))
+		return nil, fmt.Errorf("there are %d channels with Ada at Bruno, not one", len(all))
 	}
 	return all[0], nil
 }
@@ -108,7 +108,7 @@ func (s *story) hangs(ctx context.Context) error {
 			return "", 0, err
 		}
 		if n := there.Info().Hanging; n != 1 {
-			return "", 0, fmt.Errorf("Bruno counts %d handlers that hang, not one", n)
+			return "", 0, fmt.Errorf("%d handlers hang at Bruno, not one", n)
 		}
 		return "it is counted as abandoned, and its place was given to another", took, s.unharmed(ctx, 0, 0)
 	})
@@ -191,7 +191,7 @@ func (s *story) crash(ctx context.Context) error {
 		}
 		took := time.Since(start)
 		if s.ada.conn() != socket {
-			return "", 0, errors.New("Ada has dialled again")
+			return "", 0, errors.New("it is another socket")
 		}
 		return "", took, s.unharmed(ctx, 1, 1)
 	})
@@ -248,7 +248,7 @@ func (s *story) crashRegistry(ctx context.Context) error {
 		}
 		all, err := s.bruno.Channels(ctx)
 		if err == nil && len(all) != 2 {
-			err = fmt.Errorf("Bruno has %d channels, not two", len(all))
+			err = fmt.Errorf("there are %d channels at Bruno, not two", len(all))
 		}
 		return "Bruno's two and Ada's one", took, err
 	})

@@ -111,14 +111,14 @@ func (w *witness) ask(ctx context.Context, n int) error {
 // second is the chapter in which the witness is heard.
 func (s *story) second(ctx context.Context) error {
 	w := s.witness
-	return s.step("None was lost, none was late, nothing reconnected", func() (string, time.Duration, error) {
+	return s.step("None was lost, nothing reconnected; the worst answer took", func() (string, time.Duration, error) {
 		w.end()
 		there, err := s.bruno.ChannelsWith(ctx, s.wanda.ID())
 		if err != nil {
 			return "", 0, err
 		}
 		if len(there) != 1 {
-			return "", 0, fmt.Errorf("Bruno has %d channels with Wanda, not one", len(there))
+			return "", 0, fmt.Errorf("there are %d channels with Wanda at Bruno, not one", len(there))
 		}
 		for _, ch := range []*pando.Channel{w.channel, there[0]} {
 			w.count.Restarts += ch.Info().Restarts
@@ -128,11 +128,11 @@ func (s *story) second(ctx context.Context) error {
 		if w.err == nil && (w.count.Restarts > 0 || w.count.Reopened > 0) {
 			w.err = errors.New("the channel was disturbed")
 		}
-		saw := fmt.Sprintf("%d requests sent, %d answered; the worst took %.2f ms; %d restarts, %d reconnections",
-			w.count.Sent, w.count.Answered, w.count.WorstMS, w.count.Restarts, w.count.Reopened)
+		saw := fmt.Sprintf("%d requests sent, %d answered, none later than %s; %d restarts, %d reconnections",
+			w.count.Sent, w.count.Answered, late, w.count.Restarts, w.count.Reopened)
 		if w.err != nil {
 			w.err = fmt.Errorf("%s: %w", saw, w.err)
 		}
-		return saw, 0, w.err
+		return saw, time.Duration(w.count.WorstMS * float64(time.Millisecond)), w.err
 	})
 }
