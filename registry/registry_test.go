@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -337,6 +338,9 @@ func TestClosedRegistryAnswersEverybodyThatItIsNotAvailable(t *testing.T) {
 				t.Errorf("look-up = %v, want ErrUnavailable", err)
 			}
 		})
+	}
+	for depth := 0; depth < 8; depth, _ = r.ref.Mailbox() {
+		runtime.Gosched() // until all of them wait
 	}
 	r.Registry.Close()
 	asking.Wait()
