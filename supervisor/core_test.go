@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 //	new [strategy=S] [auto=any|all] [children=N] [failures=N] [within=D] [per-child] [jitter=F] [initial=D] [max=D]
 //	    one static child per line:
 //	    ID [process] [temporary|transient] [significant] [shutdown=D|kill|infinity] [start=D|infinity]
+//	up: boot, and each child comes up; only the order of the starts is shown
 //	boot, add ID ..., started ID [gen=N] [err=E], exited ID [gen=N] [err=E], nested ID, terminate ID, restart ID,
 //	delete ID, forget ID, start-timer ID, stop-timer ID, restart-timer ID, shutdown [err=E], state
 //
@@ -61,6 +63,8 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 		return ""
 	case "state":
 		return s.state()
+	case "up":
+		return s.up()
 	case "boot":
 		ev.kind = evBoot
 	case "add":
@@ -125,6 +129,21 @@ func (s *scenario) create(t *testing.T, d *datadriven.TestData) {
 		s.known[id] = c
 	}
 }
+
+func (s *scenario) up() string {
+	var starts []string
+	actions := s.core.step(event{kind: evBoot, at: s.now})
+	for s.core.state == Starting {
+		starts = append(starts, renderOne(actions[slices.IndexFunc(actions, isStart)]))
+		actions = s.core.step(event{kind: evStarted, at: s.now, c: s.core.turn, gen: 1})
+	}
+	if len(starts) == 0 {
+		return "nothing\n"
+	}
+	return strings.Join(starts, ", ") + "\n"
+}
+
+func isStart(act action) bool { return act.kind == actStart }
 
 func strategyOf(t *testing.T, d *datadriven.TestData) Strategy {
 	var name string
