@@ -34,7 +34,7 @@ type served struct {
 func serve(t *testing.T, o Options) *served {
 	t.Helper()
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+		o.Logger = discard()
 	}
 	return serveOn(t, t.Context(), New(o))
 }
@@ -205,3 +205,5 @@ func later(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
