@@ -48,6 +48,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case !a.started || errors.As(err, &usage):
 		_, _ = fmt.Fprintf(stderr, "pando: %s (see '%s --help')\n", oneLine(err), command.CommandPath())
 		return exitUsage
+	case ctx.Err() != nil:
+		err = errors.New("interrupted")
 	}
 	_, _ = fmt.Fprintf(stderr, "pando: %s\n", oneLine(err))
 	return exitFailed

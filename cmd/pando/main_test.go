@@ -139,6 +139,7 @@ func start(t *testing.T, dir string, args ...string) *process {
 		for sc.Scan() {
 			s.lines <- sc.Text()
 		}
+		close(s.lines)
 		_, _ = io.Copy(io.Discard, out)
 		_ = s.cmd.Wait()
 	}()
@@ -152,16 +153,13 @@ func start(t *testing.T, dir string, args ...string) *process {
 // value waits for the line that begins with name and returns the rest of it.
 func (s *process) value(t *testing.T, name string) string {
 	t.Helper()
-	for {
-		select {
-		case l := <-s.lines:
-			if v, ok := strings.CutPrefix(l, name+": "); ok {
-				return v
-			}
-		case <-s.ended:
-			t.Fatalf("%v ended before it printed %q: %s", s.cmd.Args, name, s.logged())
+	for l := range s.lines {
+		if v, ok := strings.CutPrefix(l, name+": "); ok {
+			return v
 		}
 	}
+	t.Fatalf("%v ended before it printed %q: %s", s.cmd.Args, name, s.logged())
+	return ""
 }
 
 // stop asks the server to end and expects it to do so in good order.
