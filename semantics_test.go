@@ -5,10 +5,12 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pando-agents/pando"
+	"github.com/pando-agents/pando/actors/channel"
 )
 
 // gathering is a handler that keeps the numbers of its messages and waits to be
@@ -171,5 +173,27 @@ func TestAskerAfterTheEndOfAnAgentDoesNotWait(t *testing.T) {
 	}
 	if _, err := agent.Channels(context.Background()); err == nil {
 		t.Error("channels were listed")
+	}
+}
+
+func TestActorOfALostChannelIsNotStartedAgain(t *testing.T) {
+	t.Parallel()
+	var steps atomic.Int32
+	f := faults{do: func(_ *pando.Channel, p pando.FaultPoint) {
+		if p == channel.FaultStep && steps.Add(1) == 1 {
+			panic("a bug in the session")
+		}
+	}}
+	s := onStage(t, nil, f.option(), endless)
+	c := s.rawOpen(s.stranger(s.agent), s.agent)
+	there := s.agent.lookup(t, c.id)
+	f.on(c.self)
+	c.message("count", `{"n":1}`)
+	<-there.Done()
+	eventually(t, "its actor is gone", func() bool {
+		return len(s.agent.Tree().Children[0].Supervisor.Children) == 1 // the witness's
+	})
+	if rec, ok := s.agent.log.find("child failed", "actor", there.Key(), "incarnation", "2"); ok {
+		t.Errorf("it was started in vain: %v", rec)
 	}
 }

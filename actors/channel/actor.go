@@ -31,7 +31,8 @@ func (i *incarnation) Start(c *actors.Context[*input]) error {
 	ch := i.ch
 	if !ch.cell.take(c.Generation()) {
 		ch.poison("the session was left in the middle of a step")
-		return errFenced
+		c.Stop(nil) // a failed start would be tried again, and again in vain
+		return nil
 	}
 	if c.Generation() > 1 {
 		ch.restarts.Add(1)
