@@ -324,8 +324,13 @@ func (m *mailbox[M]) PostUserMessage(message any) {
 	}
 }
 
-// PostSystemMessage takes protoactor-go's own system messages.
-func (m *mailbox[M]) PostSystemMessage(message any) { m.pushSystem(message) }
+// PostSystemMessage takes protoactor-go's own system messages. Whoever has the
+// PID may hold on to this mailbox after its end.
+func (m *mailbox[M]) PostSystemMessage(message any) {
+	if w, ok := message.(*actor.Watch); !m.pushSystem(message) && ok {
+		m.owner.terminated(w.Watcher)
+	}
+}
 
 // RegisterHandlers is part of actor.Mailbox. The shell has registered itself.
 func (m *mailbox[M]) RegisterHandlers(actor.MessageInvoker, actor.Dispatcher) {}

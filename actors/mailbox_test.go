@@ -274,3 +274,36 @@ func TestWhatThePIDCannotDeliverIsADeadLetter(t *testing.T) {
 		t.Fatalf("losses: %v", got)
 	}
 }
+
+func TestWatchersOfThePIDAreToldOfTheEndHoweverLateTheyCome(t *testing.T) {
+	t.Parallel()
+	r := running(t, 0, &probe{})
+	pid, root := r.shell.pid, r.sys.protoSystem().Root
+	told := make(chan *actor.PID, 4)
+	watch := func() *actor.PID {
+		return root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
+			switch m := c.Message().(type) {
+			case *actor.Started:
+				c.Watch(pid)
+			case *actor.Terminated:
+				told <- m.Who
+			}
+		}))
+	}
+	early := watch()
+	for watched := false; !watched; runtime.Gosched() {
+		r.mu.Lock()
+		watched = len(r.shell.watchers) == 1
+		r.mu.Unlock()
+	}
+	r.Stop(1, nil)
+	r.ended(1)
+	late := watch()
+	for range 2 {
+		if who := <-told; !who.Equal(pid) {
+			t.Errorf("told of %v", who)
+		}
+	}
+	root.Stop(early)
+	root.Stop(late)
+}

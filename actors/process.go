@@ -175,8 +175,10 @@ type shell[M any] struct {
 
 	cx atomic.Pointer[Context[M]]
 
-	// watchers are protoactor-go actors; guarded by p.mu.
+	// watchers are protoactor-go actors, gone says that they have been told;
+	// both are guarded by p.mu.
 	watchers []*actor.PID
+	gone     bool
 
 	// Only the mailbox's task touches these.
 	inst  Actor[M]
@@ -220,9 +222,7 @@ func (s *shell[M]) system(v any) {
 			s.stop(ErrStopped)
 		}
 	case *actor.Watch:
-		s.p.mu.Lock()
-		s.watchers = append(s.watchers, m.Watcher)
-		s.p.mu.Unlock()
+		s.watch(m.Watcher)
 	case *actor.Unwatch:
 		s.p.mu.Lock()
 		s.watchers = slices.DeleteFunc(s.watchers, m.Watcher.Equal)
@@ -237,12 +237,30 @@ func (s *shell[M]) unregister() {
 	registry.Remove(s.pid)
 	s.p.mu.Lock()
 	watchers := s.watchers
-	s.watchers = nil
+	s.watchers, s.gone = nil, true
 	s.p.mu.Unlock()
 	for _, w := range watchers {
-		if process, ok := registry.Get(w); ok {
-			process.SendSystemMessage(w, &actor.Terminated{Who: s.pid})
-		}
+		s.terminated(w)
+	}
+}
+
+// watch takes a protoactor-go actor that wants to hear of the end; one that
+// comes too late hears of it at once.
+func (s *shell[M]) watch(watcher *actor.PID) {
+	s.p.mu.Lock()
+	gone := s.gone
+	if !gone {
+		s.watchers = append(s.watchers, watcher)
+	}
+	s.p.mu.Unlock()
+	if gone {
+		s.terminated(watcher)
+	}
+}
+
+func (s *shell[M]) terminated(watcher *actor.PID) {
+	if process, ok := s.p.sys.protoSystem().ProcessRegistry.Get(watcher); ok {
+		process.SendSystemMessage(watcher, &actor.Terminated{Who: s.pid})
 	}
 }
 
