@@ -123,35 +123,43 @@ func TestPeerThatOpensManyChannelsAtOnceGetsNoMoreThanItsShare(t *testing.T) {
 
 func TestPeerThatSendsTooFastIsCutOff(t *testing.T) {
 	t.Parallel()
-	const limit = 1000 // the witness needs some of it
-	s := onStage(t, nil, pando.WithLimits(pando.Limits{MessagesPerSecond: limit}))
-	c := s.rawOpen(s.stranger(s.agent), s.agent)
-	one := frame(0x80|opText, []byte(c.envelope(newID(), "response", "", c.self))) // what nobody waits for
-	for range 4 {
-		c.write(bytesTimes(one, limit))
-	}
-	c.wantEnd("1008 message rate limit exceeded")
-	s.agent.log.wait(t, "channel closed", "channel", c.id, "peer", c.self, "code", "1008")
+	inVirtualTime(t, func(w *world) { // where all that is sent at once is sent in no time
+		t := w.t
+		const limit = 1000 // the witness needs some of it
+		s := w.newStage(nil, pando.WithLimits(pando.Limits{MessagesPerSecond: limit}))
+		c := s.rawOpen(s.stranger(s.agent), s.agent)
+		one := frame(0x80|opText, []byte(c.envelope(newID(), "response", "", c.self))) // what nobody waits for
+		c.write(bytesTimes(one, 2*limit))
+		c.wantEnd("1008 message rate limit exceeded")
+		s.agent.log.wait(t, "channel closed", "channel", c.id, "peer", c.self, "code", "1008")
+	})
 }
 
 // A Pando peer that is cut off takes it for the last word, and is not waited for.
 func TestPandoPeerThatSendsTooFastIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	const limit = 1000
-	s := onStage(t, nil, pando.WithLimits(pando.Limits{MessagesPerSecond: limit}))
-	ch := s.friend(s.agent, "victim", nil).open(t, s.agent)
-	there := s.agent.lookup(t, ch.ID())
-	for range 20 * limit {
-		if _, err := ch.Send(within(t, patience), pando.Response, nil); err != nil {
-			break
+	inVirtualTime(t, func(w *world) {
+		t := w.t
+		const limit = 1000
+		s := w.newStage(nil, pando.WithLimits(pando.Limits{MessagesPerSecond: limit}))
+		ch := s.friend(s.agent, "victim", nil).open(t, s.agent)
+		there := s.agent.lookup(t, ch.ID())
+		start := time.Now()
+		for range 3 * limit {
+			if _, err := ch.Send(within(t, patience), pando.Response, nil); err != nil {
+				break
+			}
 		}
-	}
-	for _, end := range []*pando.Channel{ch, there} {
-		<-end.Done()
-		if err := end.Err(); !errors.Is(err, pando.ErrLost) || !strings.Contains(err.Error(), "rate limit") {
-			t.Errorf("error = %v", err)
+		for _, end := range []*pando.Channel{ch, there} {
+			<-end.Done()
+			if err := end.Err(); !errors.Is(err, pando.ErrLost) || !strings.Contains(err.Error(), "rate limit") {
+				t.Errorf("error = %v", err)
+			}
 		}
-	}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
 }
 
 func bytesTimes(p []byte, n int) []byte { return []byte(strings.Repeat(string(p), n)) }
