@@ -278,19 +278,19 @@ func TestWhatThePIDCannotDeliverIsADeadLetter(t *testing.T) {
 func TestWatchersOfThePIDAreToldOfTheEndHoweverLateTheyCome(t *testing.T) {
 	t.Parallel()
 	r := running(t, 0, &probe{})
-	pid, root := r.shell.pid, r.sys.protoSystem().Root
+	mb, pid, root := r.shell.mb, r.shell.pid, r.sys.protoSystem().Root
 	told := make(chan *actor.PID, 4)
-	watch := func() *actor.PID {
+	watcher := func(begin func(c actor.Context)) *actor.PID {
 		return root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
 			switch m := c.Message().(type) {
 			case *actor.Started:
-				c.Watch(pid)
+				begin(c)
 			case *actor.Terminated:
 				told <- m.Who
 			}
 		}))
 	}
-	early := watch()
+	early := watcher(func(c actor.Context) { c.Watch(pid) })
 	for watched := false; !watched; runtime.Gosched() {
 		r.mu.Lock()
 		watched = len(r.shell.watchers) == 1
@@ -298,7 +298,8 @@ func TestWatchersOfThePIDAreToldOfTheEndHoweverLateTheyCome(t *testing.T) {
 	}
 	r.Stop(1, nil)
 	r.ended(1)
-	late := watch()
+	// A PID that has been used before leads to the mailbox, not to the registry.
+	late := watcher(func(c actor.Context) { mb.PostSystemMessage(&actor.Watch{Watcher: c.Self()}) })
 	for range 2 {
 		if who := <-told; !who.Equal(pid) {
 			t.Errorf("told of %v", who)
