@@ -168,6 +168,7 @@ func (a *Agent) close() {
 	for _, ch := range a.registry.All() {
 		ch.Fail(ErrShuttingDown)
 	}
+	a.env.Abandon(ErrShuttingDown)
 	a.registry.Close()
 	a.client.Close()
 	a.system.Close()
@@ -207,7 +208,7 @@ func (a *Agent) drain(ctx context.Context) error {
 	closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
 	defer cancel()
 	_ = each(channels, func(ch *Channel) error { return ch.Close(closeCtx, shutdownReason) })
-	return err
+	return errors.Join(err, a.env.Settle(ctx))
 }
 
 // each calls f for all channels at once and returns the first error.

@@ -214,7 +214,7 @@ func (i *incarnation) Idle() {
 // Stop is called when the supervisor takes the channel down, or when the
 // session has ended.
 func (i *incarnation) Stop(error) {
-	i.ch.finish(&Error{Code: CodeClosed, Peer: i.ch.peer, Reason: "agent stopped"}, closeGoingAway, "agent stopped")
+	i.ch.finish(&Error{Code: CodeClosed, Peer: i.ch.peer, Reason: "agent stopped"}, closeGoingAway, "agent stopped", false)
 }
 
 // hangAfter is how long an actor may leave a tick unanswered. It does no I/O

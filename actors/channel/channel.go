@@ -304,8 +304,9 @@ func (c *Channel) ctxError(ctx context.Context, op string) error {
 }
 
 // finish ends the channel towards its users, once: waiting requests fail,
-// handlers are told, the inbox ends, the connection is closed.
-func (c *Channel) finish(err *Error, code int, reason string) {
+// handlers are told, the inbox ends, the connection is closed. After an orderly
+// end the events that have arrived are still handled.
+func (c *Channel) finish(err *Error, code int, reason string, orderly bool) {
 	c.endOnce.Do(func() {
 		c.endErr = err
 		close(c.ended)
@@ -317,7 +318,7 @@ func (c *Channel) finish(err *Error, code int, reason string) {
 		}
 		c.mu.Unlock()
 		c.calls.end(c.ending("request"))
-		c.queue.close(err)
+		c.queue.close(err, orderly)
 		if c.inbox != nil {
 			c.inbox.end(err)
 		}
@@ -358,7 +359,7 @@ func (c *Channel) Drain(ctx context.Context) error {
 // ends can read, and never used again.
 func (c *Channel) poison(why string) {
 	c.log().Error("channel lost", "err", why)
-	c.finish(&Error{Code: CodeLost, Peer: c.peer, Reason: why}, closeInternal, "channel failed")
+	c.finish(&Error{Code: CodeLost, Peer: c.peer, Reason: why}, closeInternal, "channel failed", false)
 }
 
 // Fail closes the channel as lost. The supervisor calls it when the actor

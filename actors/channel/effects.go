@@ -138,7 +138,7 @@ func (i *incarnation) closed(e *session.Effect) {
 	} else {
 		ch.log().Warn("channel closed", "code", e.Code, "reason", e.Reason, "err", e.Err)
 	}
-	ch.finish(err, closeNormal, e.Reason)
+	ch.finish(err, closeNormal, e.Reason, err.Code == CodeClosed)
 	i.ctx.Stop(nil)
 }
 

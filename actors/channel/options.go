@@ -96,6 +96,8 @@ type Env struct {
 	// Fault, when set, is called at the named points of the actor, on the
 	// actor's own goroutine; it may panic, hang or exit. For experiments.
 	Fault func(c *Channel, point FaultPoint)
+
+	lingering lingering
 }
 
 // FaultPoint names a place where faults can be injected.

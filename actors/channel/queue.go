@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pando-agents/pando/internal/ring"
+	"github.com/pando-agents/pando/protocol"
 )
 
 // job is one message and how it is handled.
@@ -233,23 +234,38 @@ func (q *queue) replaceLocked(serial bool) func() {
 	return q.runParallel
 }
 
-// close drops what waits and ends the contexts of what runs.
-func (q *queue) close(cause error) (dropped int) {
+// close takes no more messages, drops those that wait and ends the contexts of
+// the handlers that run. After an orderly end events are kept: the peer has sent
+// them before it left, and nobody waits for an answer.
+func (q *queue) close(cause error, orderly bool) {
+	keep := func(j *job) bool { return orderly && j.message.Type == protocol.TypeEvent }
 	q.mu.Lock()
 	q.closed = true
-	dropped = q.waiting()
-	q.serial, q.parallel, q.bytes = ring.Ring[*job]{}, ring.Ring[*job]{}, 0
-	running := append([]*job(nil), q.running...)
-	if q.stopTimer != nil {
+	events := ring.Ring[*job]{}
+	for j, ok := q.serial.Pop(); ok; j, ok = q.serial.Pop() {
+		if keep(j) {
+			events.Push(j)
+		}
+	}
+	q.serial, q.parallel, q.bytes = events, ring.Ring[*job]{}, 0
+	var cancel []*job
+	for _, j := range q.running {
+		if !keep(j) {
+			cancel = append(cancel, j)
+		}
+	}
+	if len(cancel) == len(q.running) && q.stopTimer != nil {
 		q.stopTimer()
 		q.stopTimer, q.timerAt = nil, time.Time{}
 	}
+	if orderly && q.busy() > 0 {
+		q.ch.env.lingering.add(q)
+	}
 	q.checkDrained()
 	q.mu.Unlock()
-	for _, j := range running {
+	for _, j := range cancel {
 		j.scope.cancel(cause)
 	}
-	return dropped
 }
 
 func (q *queue) waiting() int { return q.serial.Len() + q.parallel.Len() }
@@ -268,9 +284,15 @@ func (q *queue) busy() int {
 
 // checkDrained tells those who wait for an empty queue.
 func (q *queue) checkDrained() {
-	if q.drained != nil && q.busy() == 0 {
+	if q.busy() > 0 {
+		return
+	}
+	if q.drained != nil {
 		close(q.drained)
 		q.drained = nil
+	}
+	if q.closed {
+		q.ch.env.lingering.remove(q)
 	}
 }
 
