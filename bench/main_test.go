@@ -138,6 +138,24 @@ func TestRatiosAreTakenRoundByRound(t *testing.T) {
 	}
 }
 
+func TestOnlyTheRatioToTheFloorHasABudget(t *testing.T) {
+	t.Parallel()
+	c := benchCase{name: "case", mustRatio: 0.5}
+	for _, names := range [][]string{{"pando"}, {"python", "pando"}} {
+		var servers []*server
+		var rounds [][]figure
+		for _, name := range names {
+			servers = append(servers, &server{kind: kind{name: name}})
+			rounds = append(rounds, figures(1))
+		}
+		for _, r := range summarise(c, servers, rounds) {
+			if r.Must != 0 {
+				t.Errorf("%v: %s has the budget %v, want none", names, r.Server, r.Must)
+			}
+		}
+	}
+}
+
 func TestRunFailsAboveOneAndAHalfTimesTheBudget(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]struct {

@@ -24,11 +24,12 @@ func summarise(c benchCase, servers []*server, figures [][]figure) []result {
 			}
 			r.Ratio = median(ratios)
 		}
-		// Budgets are Pando's only.
+		// Budgets are Pando's only, and ratios have one to the floor only.
 		if s.kind.name == "pando" {
-			r.Must = c.mustRatio
 			if c.must > 0 {
 				r.Must, r.MustUnit = c.must, c.unit
+			} else if i > 0 && servers[0].kind.name == "floor" {
+				r.Must = c.mustRatio
 			}
 		}
 		results[i] = r
