@@ -92,8 +92,10 @@ func (inc *incarnation) startProcess(ctx context.Context, cancel context.CancelC
 			select {
 			case <-before:
 			case <-ctx.Done():
-				return context.Cause(ctx)
 			}
+		}
+		if ctx.Err() != nil { // asked to stop, or abandoned, before it has begun
+			return context.Cause(ctx)
 		}
 		return c.spec.Process.Start(ctx, Incarnation{Generation: gen, Exit: exit})
 	}, func(err error) {
@@ -123,6 +125,9 @@ func (inc *incarnation) serve(ctx context.Context, cancel context.CancelCauseFun
 }
 
 func (inc *incarnation) run(ctx context.Context) error {
+	if ctx.Err() != nil { // asked to stop, or abandoned, before it has begun
+		return nil
+	}
 	service := inc.c.spec.Service
 	if service == nil {
 		if service = inc.c.spec.New(); service == nil {
