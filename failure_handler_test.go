@@ -17,7 +17,7 @@ import (
 // failures are the ways in which a handler can end other than by returning.
 var failures = map[string]func(){
 	"panic":   func() { panic("a bug in a handler") },
-	"runtime": func() { var m map[string]int; m["x"]++ },
+	"runtime": func() { var list []int; _ = list[len(list)] },
 	"nil":     func() { panic(nil) },
 	"error":   func() { panic(errors.New("an error in a handler")) },
 	"goexit":  func() { runtime.Goexit() },

@@ -124,7 +124,6 @@ type witness struct {
 	sent         int
 	slowest      time.Duration
 	err          error
-	stopped      bool
 }
 
 // prepare registers what the witness needs at the agent.
@@ -221,8 +220,22 @@ func (w *witness) stop() {
 	<-w.done
 }
 
+func (w *witness) rounds() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sent
+}
+
+func (w *witness) failed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err != nil
+}
+
 // check ends the talk and looks at what became of it.
 func (w *witness) check(agent *node) {
+	after := w.rounds() + 20 // it goes on after the failure
+	poll(patience, func() bool { return w.rounds() >= after || w.failed() })
 	w.stop()
 	if w.err != nil {
 		w.t.Errorf("witness: %v", w.err)
