@@ -4,10 +4,10 @@
 
 GO ?= go
 export GOFLAGS ?= -mod=readonly
-STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck
+STATICCHECK = $(GO) tool staticcheck
 FUZZTIME ?= 30s
 
-.PHONY: demo build test check fmt generate bench nightly vuln venv
+.PHONY: demo build test race check fmt generate bench nightly vuln venv
 
 demo: ## run the story: a registry, two agents, and everything that can break
 	@$(GO) run ./cmd/pando demo
@@ -34,20 +34,21 @@ check: ## format, vet, staticcheck, generated files
 	cd bench && $(GO) vet ./...
 	@$(GO) mod verify >/dev/null
 
+	@$(GO) generate ./... && git diff --exit-code -- README.md || { echo "generated parts are not up to date: commit what make generate has written" >&2; exit 1; }
+
+generate: ## write the generated parts anew
+	$(GO) generate ./...
+
 fmt: ## format the code
 	gofmt -w $$(git ls-files '*.go')
 
 bench: ## servers side by side: Pando, the floor, the Python SDK
 	cd bench && $(GO) run . run
 
-nightly: venv ## the long proofs: the race detector over everything, fuzzing
-	$(GO) test -race -count=1 -timeout 30m ./...
-	@for target in $$(grep -rhoE '^func (Fuzz[A-Za-z0-9]+)' --include='*_test.go' -H . | sed -E 's/^(.*):func (Fuzz.*)$$/\1:\2/'); do \
-		dir=$$(dirname $${target%%:*}); name=$${target##*:}; \
-		case $$dir in ./bench*) continue;; esac; \
-		echo "fuzz $$dir $$name"; \
-		$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) $$dir || exit 1; \
-	done
+nightly: venv ## the long proofs: race detector, thousands of seeds, fuzzing, budgets
+	PANDO_NIGHTLY=1 $(GO) test -race -count=1 -timeout 60m ./...
+	./internal/fuzz.sh $(FUZZTIME)
+	cd bench && $(GO) run . run --quick --check
 
 vuln: ## known vulnerabilities; needs the database of the Go project
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
