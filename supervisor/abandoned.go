@@ -105,7 +105,11 @@ func (s *Supervisor) abandon(c *child, act action) {
 		}
 	}
 	if c.spec.Process != nil {
-		item.fenced = s.call(c, gen, "Abandon", func() { c.spec.Process.Abandon(gen) })
+		s.fencing.Add(1)
+		item.fenced = s.call(c, gen, "Abandon", func() {
+			defer s.fencing.Done()
+			c.spec.Process.Abandon(gen)
+		})
 	}
 	for up := s; up != nil; up = up.place.Load().parent {
 		item.holders = append(item.holders, &up.lost)

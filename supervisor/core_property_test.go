@@ -148,35 +148,39 @@ func anySpec(t *rapid.T, id string, auto AutoShutdown) Spec {
 // and a stop comes to its end as soon as the children have come to theirs.
 func TestCoreKeepsItsPromisesWhateverHappens(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		o := anyOptions(t)
-		w := &world{t: t, core: newCore(&o), live: map[string]*life{}, timers: map[string]action{}, waiting: map[*waiter]bool{}}
-		w.step(event{kind: evBoot})
-		ids := rapid.SampledFrom([]string{"0", "1", "2", "3", "4"})
-		t.Repeat(map[string]func(*rapid.T){
-			"pass":      func(t *rapid.T) { w.now += time.Duration(rapid.IntRange(1, 6000).Draw(t, "ms")) * time.Millisecond },
-			"":          func(t *rapid.T) { w.check() },
-			"add":       w.unlessDone(func() { w.add(ids.Draw(t, "id")) }),
-			"terminate": w.unlessDone(func() { w.step(event{kind: evTerminate, id: ids.Draw(t, "id"), w: &waiter{}}) }),
-			"restart":   w.unlessDone(func() { w.step(event{kind: evRestart, id: ids.Draw(t, "id"), w: &waiter{}}) }),
-			"delete":    w.unlessDone(func() { w.step(event{kind: evDelete, id: ids.Draw(t, "id"), w: &waiter{}}) }),
-			"forget":    w.unlessDone(w.some(func(l *life) { w.step(event{kind: evForget, c: l.c}) })),
-			"started": w.unlessDone(w.some(func(l *life) {
-				var err error
-				if l.c.spec.Process != nil {
-					err = reasons(t)
-				}
-				if !l.startOver {
-					w.start(l, err)
-				}
-			})),
-			"exited":   w.unlessDone(w.some(func(l *life) { w.end(l, reasons(t)) })),
-			"timer":    w.unlessDone(w.fire),
-			"late":     w.unlessDone(w.late),
-			"shutdown": w.unlessDone(func() { w.step(event{kind: evShutdown, err: errShutdown}) }),
-		})
-		w.wrapUp()
+	for range nightly(20, 500) {
+		rapid.Check(t, checkCore)
+	}
+}
+
+func checkCore(t *rapid.T) {
+	o := anyOptions(t)
+	w := &world{t: t, core: newCore(&o), live: map[string]*life{}, timers: map[string]action{}, waiting: map[*waiter]bool{}}
+	w.step(event{kind: evBoot})
+	ids := rapid.SampledFrom([]string{"0", "1", "2", "3", "4"})
+	t.Repeat(map[string]func(*rapid.T){
+		"pass":      func(t *rapid.T) { w.now += time.Duration(rapid.IntRange(1, 6000).Draw(t, "ms")) * time.Millisecond },
+		"":          func(t *rapid.T) { w.check() },
+		"add":       w.unlessDone(func() { w.add(ids.Draw(t, "id")) }),
+		"terminate": w.unlessDone(func() { w.step(event{kind: evTerminate, id: ids.Draw(t, "id"), w: &waiter{}}) }),
+		"restart":   w.unlessDone(func() { w.step(event{kind: evRestart, id: ids.Draw(t, "id"), w: &waiter{}}) }),
+		"delete":    w.unlessDone(func() { w.step(event{kind: evDelete, id: ids.Draw(t, "id"), w: &waiter{}}) }),
+		"forget":    w.unlessDone(w.some(func(l *life) { w.step(event{kind: evForget, c: l.c}) })),
+		"started": w.unlessDone(w.some(func(l *life) {
+			var err error
+			if l.c.spec.Process != nil {
+				err = reasons(t)
+			}
+			if !l.startOver {
+				w.start(l, err)
+			}
+		})),
+		"exited":   w.unlessDone(w.some(func(l *life) { w.end(l, reasons(t)) })),
+		"timer":    w.unlessDone(w.fire),
+		"late":     w.unlessDone(w.late),
+		"shutdown": w.unlessDone(func() { w.step(event{kind: evShutdown, err: errShutdown}) }),
 	})
+	w.wrapUp()
 }
 
 func anyOptions(t *rapid.T) Options {

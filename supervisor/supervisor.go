@@ -18,6 +18,7 @@ type Supervisor struct {
 	lost  lostList
 
 	inquests inquests
+	fencing  sync.WaitGroup // calls of Abandon
 	givingUp callbacks
 
 	mu    sync.Mutex    // held while the core takes a step, and by those who look at it
@@ -172,6 +173,7 @@ func (s *Supervisor) finish() {
 		s.refuse(ev)
 	}
 	s.inquests.done.Wait()
+	s.fencing.Wait() // or else it could hit an incarnation of the next Serve
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.core = nil
