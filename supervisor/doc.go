@@ -9,39 +9,73 @@
 // Each life of a child is an incarnation and has a number, its generation. A start is complete when Process.Start
 // has returned, when the Ready channel of a Service that has one is closed, or else when its goroutine runs. An
 // incarnation ends by returning, by an error, by a panic (a [PanicError]) or by runtime.Goexit (ErrGoexit); the last
-// three are failures. What comes next is said by [Spec.Restart]. A child that has ended for good is removed, and
-// its id is free.
+// three are failures. What comes next is said by [Spec.Restart].
 //
 // A child is asked to stop by its context, whose [context.Cause] is the reason, or by Process.Stop. If it has not
 // ended after [Spec.Shutdown] it is abandoned: there is an event, a log entry that shows where it hangs, and an entry
 // in [Snapshot.Abandoned] until it ends after all. It is fenced off by its generation: what it reports changes
 // nothing any more. But Go cannot stop a goroutine, and what an abandoned incarnation does elsewhere goes on.
 //
+// A child that has ended for good, or was terminated, is down: its spec is kept for Restart and Delete, until the
+// supervisor has stopped. Temporary children, children that exceeded a budget of their own, those whose StartChild
+// failed, and all children of a Dynamic supervisor are removed instead.
+//
+// # Strategies
+//
+//   - [OneForOne]: the child that has failed is restarted.
+//   - [OneForAll]: all children are restarted.
+//   - [RestForOne]: the child that has failed and those after it are restarted.
+//   - [Dynamic]: as OneForOne, for children that come and go, perhaps from a [Template].
+//   - A [Partitioned] divides work by key among children that are alike.
+//
+// A group is stopped from its last child to the first, each with its own deadline, before any of it is started, in
+// order, each when the one before is ready. Temporary children are stopped and not started again. Those that were
+// down are started: they belong to the group. An end of a child of the group while the group is being stopped is not
+// counted, whatever it is: what one failure has brought down is one failure. Any other failure until all are up
+// again, also one of a start, is counted and begins the restart of its group anew; what is to be restarted already
+// stays so. A back-off is waited for when all have stopped.
+//
 // # Restarts
 //
 // The first restart after a quiet period is immediate; later ones wait for a back-off, during which the supervisor
 // and the other children go on. A [Budget] counts the failures since the last quiet period. When it is exceeded the
-// supervisor stops its children and fails, which is a failure of a child for the supervisor above it; or, if budgets
-// are per child, the child alone is removed, and [Options.OnGiveUp] is called.
+// supervisor stops its children and fails, which is a failure of a child for the supervisor above it, and in the end
+// the error of the topmost Serve; or, if budgets are per child, the child alone is removed, and [Options.OnGiveUp] is
+// called. The process is never ended.
 //
 // # Differences from OTP
 //
-//   - The budget is 3 failures in 5 s by default, not 1, and it is not a sliding window: it counts since the last
-//     quiet period, so that failures that come again and again at a slow pace exceed it as well. Time spent in
-//     back-off or in a start is not quiet.
-//   - There is a back-off. OTP restarts at once, always.
-//   - A failed restart of a child is a failure like any other. Only the first start of one of [Options.Children] that
-//     fails makes the supervisor fail at once.
-//   - A Transient child that ends normally is removed, not kept as a spec without a process.
-//   - A start has a time limit (30 s by default), and children added by StartChild start at the same time.
-//   - Goroutines cannot be killed: brutal_kill is [Kill], which abandons.
+//   - The budget is 3 failures in 5 s by default, not 1, since the first restart often comes too early to help; and it is
+//     not a sliding window: it counts since the last quiet period, so that failures that come again and again
+//     at a slow pace exceed it as well. Time spent in back-off, in a start, or in the restart of a group is not quiet.
+//   - There is a back-off. OTP restarts at once, always, and so spends a budget in a blink when what a child needs is
+//     away for a moment.
+//   - Only the first start of one of [Options.Children] before the supervisor is up makes it fail at once. Later ones
+//     are failures like any other, as in OTP.
+//   - A supervisor never waits: it goes on to take calls, ends and failures during a start, a stop, a back-off, and the
+//     restart of a group. So a failure of an earlier child during the restart of the later ones widens that restart,
+//     where OTP would finish it first and then do it again.
+//   - A start has a time limit (30 s by default), because a goroutine that hangs cannot be found out otherwise. Children
+//     added by StartChild to a OneForOne or Dynamic supervisor start at the same time.
+//   - Restart works for a child in any state, and restarts a running one; its siblings are left alone.
+//   - Goroutines cannot be killed: brutal_kill is [Kill], which abandons. For the same reason a deadline abandons, and
+//     the successor of an abandoned incarnation may run beside it; a Process fences it off, a Service has to be made
+//     by [Spec.New] to share nothing with it.
 //   - A budget can be per child, so that one supervisor suffices for many children that know nothing of each other.
+//   - A normal end is returning nil, or the error of the context after it is done. There is no reason like
+//     {shutdown, Term}.
+//   - Supervisors have no deadline for their stop by default, as in OTP, but this is found out when they are served:
+//     there is no child type to set.
 //
 // # Rules for children
 //
 // A child must not wait for its own stop: Terminate and Restart return ErrWouldDeadlock if their context is the
 // child's own, and so does StartChild during the child's start. With another context, a child that waits for its
 // own end does so until it is abandoned.
+//
+// A panic, or runtime.Goexit, in New, Start, Serve, Stop, Abandon, Stats, OnGiveUp or a Template is a failure of
+// that call, and of nothing else. Stop and Abandon that do not return hold up their own child only; but Serve returns
+// when Abandon has.
 //
 // Nothing here polls, and an idle Process costs its record only, some 220 bytes.
 package supervisor

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"testing/synctest"
 )
@@ -91,6 +92,7 @@ func TestSnapshotHasTheStatsOfChildrenThatOfferThem(t *testing.T) {
 			{ID: "service", Service: busyService{patient, 4}},
 			{ID: "made", New: func() Service { return busyService{patient, 5} }},
 			{ID: "broken", Process: &busy{stats: func() Stats { panic("bug") }}},
+			{ID: "gone", Process: &busy{stats: func() Stats { runtime.Goexit(); return Stats{} }}},
 			{ID: "silent", Process: &fake{}},
 		}})
 		later(defaultShutdown)
@@ -106,7 +108,7 @@ func TestSnapshotHasTheStatsOfChildrenThatOfferThem(t *testing.T) {
 				t.Errorf("%s has %v, want %v", id, got[id], want)
 			}
 		}
-		if got["broken"] != nil || got["silent"] != nil {
+		if got["broken"] != nil || got["gone"] != nil || got["silent"] != nil {
 			t.Errorf("broken has %v, silent has %v", got["broken"], got["silent"])
 		}
 	})

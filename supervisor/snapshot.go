@@ -47,7 +47,7 @@ type ChildSnapshot struct {
 //
 //	Stats() Stats
 //
-// It is called when somebody asks, by whoever does, and must not block.
+// It is called when somebody asks for a snapshot, who waits for it: it must not block.
 type Stats struct {
 	Queue     int // messages that wait
 	HighWater int // the most that ever did
@@ -63,14 +63,14 @@ func (c *ChildSnapshot) Stack() []byte {
 
 type loaded interface{ Stats() Stats }
 
-// stats asks the child. One that fails on that has none.
-func stats(child loaded) (found *Stats) {
-	defer func() {
-		if recover() != nil {
-			found = nil
-		}
-	}()
-	s := child.Stats()
+// stats asks the child, on a goroutine that it may end. One that fails on that has none.
+func stats(child loaded) *Stats {
+	var s Stats
+	failed := make(chan error, 1)
+	go protect(func() error { s = child.Stats(); return nil }, func(err error) { failed <- err })
+	if <-failed != nil {
+		return nil
+	}
 	return &s
 }
 
