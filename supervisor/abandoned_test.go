@@ -128,7 +128,7 @@ func TestAbandonedIncarnationCannotHarmItsSuccessor(t *testing.T) {
 		if a := s.child(t, "a"); a.Generation != 2 || a.State != Running || a.Restarts != 0 {
 			t.Fatalf("a is %+v", a)
 		}
-		p.stop = func(gen uint64, _ error) { p.exit(gen, nil) }
+		p.onStop(nil)
 	})
 }
 

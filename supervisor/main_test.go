@@ -141,9 +141,19 @@ func (f *fake) Start(ctx context.Context, inc Incarnation) error {
 	return nil
 }
 
+// onStop replaces stop, which may be in use.
+func (f *fake) onStop(stop func(gen uint64, reason error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stop = stop
+}
+
 func (f *fake) Stop(gen uint64, reason error) {
-	if f.stop != nil {
-		f.stop(gen, reason)
+	f.mu.Lock()
+	stop := f.stop
+	f.mu.Unlock()
+	if stop != nil {
+		stop(gen, reason)
 		return
 	}
 	f.exit(gen, nil)

@@ -31,7 +31,7 @@ func TestStopThatPanicsExitsOrHangsHoldsNobodyUp(t *testing.T) {
 				p.exit(1, nil)
 				close(release)
 				noError(t, s.Restart(t.Context(), "a"))
-				p.stop = nil
+				p.onStop(nil)
 			})
 		})
 	}
@@ -48,7 +48,7 @@ func TestAbandonThatPanicsOrExitsIsDone(t *testing.T) {
 				s := serve(t, Options{Children: []Spec{{ID: "a", Process: p}}})
 				noError(t, s.Restart(t.Context(), "a"))
 				p.exit(1, nil)
-				p.stop = nil
+				p.onStop(nil)
 				noError(t, s.stop(nil))
 			})
 		})
@@ -58,29 +58,28 @@ func TestAbandonThatPanicsOrExitsIsDone(t *testing.T) {
 func TestNextStartWaitsForStopAndForAbandon(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var log journal
-		release := make(chan struct{})
+		stopped, abandoned := make(chan struct{}), make(chan struct{})
 		p := &fake{start: func(context.Context, Incarnation) error { log.add("start"); return nil }}
-		p.stop = func(gen uint64, _ error) { p.exit(gen, nil); <-release; log.add("stop returns") }
-		p.abandon = func(uint64) { <-release; log.add("abandon returns") }
+		p.stop = func(gen uint64, _ error) { p.exit(gen, nil); <-stopped; log.add("stop returns") }
+		p.abandon = func(uint64) { <-abandoned; log.add("abandon returns") }
 		s := serve(t, Options{Children: []Spec{{ID: "a", Process: p, Shutdown: time.Second}}})
 		again := func() {
 			go func() { noError(t, s.Restart(s.ctx, "a")) }()
 			later(2 * time.Second)
 		}
 		again()
-		close(release)
+		close(stopped)
 		synctest.Wait()
-		release = make(chan struct{})
-		p.stop = func(uint64, error) {}
+		p.onStop(func(uint64, error) {})
 		again()
-		close(release)
+		close(abandoned)
 		synctest.Wait()
 		want := []string{"start", "stop returns", "start", "abandon returns", "start"}
 		if got := log.take(); !slices.Equal(got, want) {
 			t.Fatalf("got %q, want %q", got, want)
 		}
 		p.exit(2, nil)
-		p.stop = nil
+		p.onStop(nil)
 	})
 }
 
