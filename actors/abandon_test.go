@@ -23,7 +23,7 @@ func TestAbandonedIncarnationIsFencedOffAndItsEndToldWhenItComesBack(t *testing.
 	}})
 	r.tell("hello")
 	release := r.hold()
-	pid := r.shell.pid
+	pid := r.Ref().PID()
 	r.Abandon(1)
 	<-cx.Context().Done()
 	if !errors.Is(context.Cause(cx.Context()), ErrFenced) || !cx.Fenced() {
@@ -37,7 +37,7 @@ func TestAbandonedIncarnationIsFencedOffAndItsEndToldWhenItComesBack(t *testing.
 	}
 	ref := r.Ref()
 	r.mustStart(2)
-	if r.shell.pid == pid {
+	if r.Ref().PID() == pid {
 		t.Fatal("the successor has the same PID")
 	}
 	if err := ref.Tell(t.Context(), "for the successor"); err != nil {
@@ -164,7 +164,7 @@ func TestKillTellsTheEndAtOnceAndClosesTheMailbox(t *testing.T) {
 	t.Parallel()
 	var got []any
 	r := running(t, 0, recorder(&got))
-	cx := r.shell.cx.Load()
+	cx := r.shell.Load().cx.Load()
 	release := r.hold()
 	l := newLetters(1)[0]
 	r.tell(l)
@@ -245,7 +245,7 @@ func TestStartThatWasGivenUpBeforeItBeganStartsNothing(t *testing.T) {
 	if err := r.start(ctx, 1); !errors.Is(err, errBroken) {
 		t.Fatalf("start = %v", err)
 	}
-	if r.shell != nil {
+	if r.shell.Load() != nil {
 		t.Fatal("there is a shell")
 	}
 }
@@ -257,7 +257,7 @@ func TestStartThatIsAbandonedBeforeItRunsMakesNoActor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sh.fence()
+	sh.fence(ErrFenced)
 	if err := r.start(t.Context(), 1); !errors.Is(err, ErrFenced) {
 		t.Fatalf("start = %v, want ErrFenced", err)
 	}

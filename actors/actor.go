@@ -1,10 +1,5 @@
 package actors
 
-import (
-	"context"
-	"sync/atomic"
-)
-
 // Actor is one incarnation of an actor: state, and what it does with a
 // message. Receive is called with one message at a time, never concurrently.
 // It must not block: what waits belongs in a goroutine that reports by
@@ -52,129 +47,46 @@ type Spec[M any] struct {
 	// Capacity is how many user messages wait in the mailbox, beside the batch
 	// that the actor has taken and is working through; 0 means DefaultCapacity.
 	Capacity int
+	// Overflow says what becomes of a message that finds the mailbox full.
+	Overflow Overflow
+	// OnFailure says what becomes of the messages that wait when an incarnation
+	// has failed. The one that it failed on is never run again.
+	OnFailure OnFailure
 }
 
-// Context is what an incarnation gets to know about itself. It belongs to the
-// incarnation: after an abandonment its methods return ErrFenced or do nothing.
-type Context[M any] struct {
-	process    *Process[M]
-	generation uint64
-	fenced     atomic.Bool
-	ended      atomic.Bool
-	stopping   bool
-	reason     error
-	scope      atomic.Pointer[scope]
-	exit       func(error)
-	left       atomic.Bool
-}
+// DefaultCapacity is how many user messages a mailbox holds when its spec says
+// nothing.
+const DefaultCapacity = 1024
 
-// scope is the context of an incarnation, made when it is first asked for.
-type scope struct {
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-}
+// Overflow says what a full mailbox does. The zero value is Block.
+type Overflow uint8
 
-// Self returns the address of the actor, the same for every incarnation.
-func (c *Context[M]) Self() Ref[M] { return Ref[M]{c.process} }
+const (
+	// Block makes Tell wait for room until its context ends, outside of actors:
+	// an actor that waits cannot be stopped, and so inside Tell fails at once.
+	Block Overflow = iota
+	// Fail makes Tell fail at once with ErrMailboxFull.
+	Fail
+	// DropNewest drops the message that comes: Tell accepts it, and it is a
+	// dead letter, told ErrMailboxFull.
+	DropNewest
+	// DropOldest drops the message that has waited longest, in the same way, to
+	// make room. The batch under way counts, so that no more than Capacity wait.
+	DropOldest
+	// Unbounded mailboxes are never full: Capacity means nothing. Memory is the
+	// limit, and nothing tells the senders to slow down.
+	Unbounded
+)
 
-// Generation returns the number of this incarnation, counted from 1.
-func (c *Context[M]) Generation() uint64 { return c.generation }
+// OnFailure says what becomes of queued messages, those in the control lane
+// included, when an incarnation fails. The zero value is KeepQueued.
+type OnFailure uint8
 
-// Fenced reports whether a successor has taken over.
-func (c *Context[M]) Fenced() bool { return c.fenced.Load() }
-
-// Stop ends this incarnation after the message under way. A nil reason is a
-// normal end; the mailbox is closed then. With any other reason the messages
-// that wait are kept for the next incarnation. It is for the actor itself, in
-// Start, Receive or Idle, not for goroutines that it has started.
-func (c *Context[M]) Stop(reason error) {
-	c.stopping, c.reason = true, reason
-}
-
-// insideActor marks contexts that were handed out inside an actor.
-type insideActor struct{}
-
-// Context returns a context that ends with the incarnation. Calls made with it
-// never block on a full mailbox: an actor that waits cannot be stopped. Asked for
-// by what an incarnation has left behind, it is done already.
-func (c *Context[M]) Context() context.Context {
-	sc := c.scope.Load()
-	if sc == nil {
-		ctx, cancel := context.WithCancelCause(context.WithValue(context.Background(), insideActor{}, true))
-		sc = &scope{ctx, cancel}
-		if !c.scope.CompareAndSwap(nil, sc) {
-			cancel(ErrFenced)
-			sc = c.scope.Load()
-		}
-		if c.ended.Load() {
-			sc.cancel(ErrStopped)
-		}
-	}
-	return sc.ctx
-}
-
-// end cancels what was derived from the incarnation.
-func (c *Context[M]) end(reason error) {
-	c.ended.Store(true) // for those who ask for the scope later
-	if sc := c.scope.Load(); sc != nil {
-		if reason == nil {
-			reason = ErrStopped
-		}
-		sc.cancel(reason)
-	}
-}
-
-// leave reports the end of the incarnation to the supervisor, once.
-func (c *Context[M]) leave(reason error) {
-	if c.left.CompareAndSwap(false, true) {
-		c.exit(reason)
-	}
-}
-
-// Ref is the address of an actor that takes messages of type M. It is a small
-// value, stays valid over restarts, and is safe for concurrent use.
-type Ref[M any] struct{ process *Process[M] }
-
-// Tell puts m in the mailbox. When that is full it waits for room until ctx
-// ends; with a context of Context.Context it fails at once instead. Errors:
-// ErrMailboxFull, ErrStopped.
-func (r Ref[M]) Tell(ctx context.Context, m M) error {
-	mb := r.process.mailbox.Load()
-	if mb == nil {
-		return ErrStopped
-	}
-	err := mb.push(m)
-	if err != ErrMailboxFull || ctx.Value(insideActor{}) != nil {
-		return err
-	}
-	return mb.pushWait(ctx, m)
-}
-
-// Offer is Tell that never waits.
-func (r Ref[M]) Offer(m M) error {
-	mb := r.process.mailbox.Load()
-	if mb == nil {
-		return ErrStopped
-	}
-	return mb.push(m)
-}
-
-// Control puts m in the control lane, before all user messages. The lane is
-// not bounded; it is for the owner of the actor, not for what strangers can
-// cause.
-func (r Ref[M]) Control(m M) error {
-	mb := r.process.mailbox.Load()
-	if mb == nil {
-		return ErrStopped
-	}
-	return mb.pushControl(m)
-}
-
-// Mailbox returns how many user messages wait and the most that ever waited.
-func (r Ref[M]) Mailbox() (depth, highWater int) {
-	mb := r.process.mailbox.Load()
-	if mb == nil {
-		return 0, 0
-	}
-	return mb.stats()
-}
+const (
+	// KeepQueued leaves them, in their order, to the next incarnation.
+	KeepQueued OnFailure = iota
+	// DropQueued forgets them: they are counted as dropped, and not told.
+	DropQueued
+	// DeadLetterQueued makes dead letters of them, told ErrNotRun.
+	DeadLetterQueued
+)

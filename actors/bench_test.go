@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -343,4 +344,32 @@ func inUse() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapInuse + m.StackInuse)
+}
+
+// BenchmarkIdleSupervised reports the memory of an actor at rest as the child
+// of a supervisor, with all that the supervisor keeps of it.
+func BenchmarkIdleSupervised(b *testing.B) {
+	const actors = 10_000
+	sys := benchSystem(b)
+	tree := supervisor.New(supervisor.Options{Strategy: supervisor.Dynamic, Logger: slog.New(slog.DiscardHandler)})
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- tree.Serve(ctx) }()
+	<-tree.Ready()
+	handled := make(chan struct{}, actors)
+	receive := receiver[int](func(int) { handled <- struct{}{} })
+	spec := Spec[int]{Name: "idle", New: func() Actor[int] { return receive }}
+	before := inUse()
+	for i := range actors {
+		p := New(sys, spec)
+		if err := tree.StartChild(ctx, supervisor.Spec{ID: strconv.Itoa(i), Process: p}); err != nil {
+			b.Fatal(err)
+		}
+		_ = p.Ref().Offer(1)
+	}
+	drain(handled, actors)
+	b.ReportMetric(float64(inUse()-before)/actors, "B/actor")
+	b.ReportMetric(0, "ns/op")
+	stop()
+	<-served
 }

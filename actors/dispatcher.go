@@ -20,7 +20,7 @@ const idleWorkers = 8
 // use.
 type Dispatcher struct {
 	mu      sync.Mutex
-	queue   ring.Ring[func()]
+	queue   ring.Ring[task]
 	idle    []*worker
 	onWay   bool // a worker was woken or started and has not looked yet
 	started int
@@ -28,6 +28,14 @@ type Dispatcher struct {
 }
 
 var _ actor.Dispatcher = (*Dispatcher)(nil)
+
+// task is what a worker runs. A mailbox is one itself, so that an activation
+// allocates nothing.
+type task interface{ run() }
+
+type taskFunc func()
+
+func (f taskFunc) run() { f() }
 
 type worker struct{ wake chan struct{} }
 
@@ -40,11 +48,16 @@ func NewDispatcher() *Dispatcher { return &Dispatcher{} }
 func (d *Dispatcher) Throughput() int { return 300 }
 
 // Schedule queues fn to run on a worker. It never blocks.
-func (d *Dispatcher) Schedule(fn func()) {
+func (d *Dispatcher) Schedule(fn func()) { d.schedule(taskFunc(fn)) }
+
+func (d *Dispatcher) schedule(t task) {
 	d.mu.Lock()
-	d.queue.Push(fn)
+	d.queue.Push(t)
 	d.send()
 }
+
+// yields reports whether actors handle one message at a time.
+func (d *Dispatcher) yields() bool { return false }
 
 // send makes sure that a worker is on its way while the queue is not empty. It
 // is called with the mutex held and releases it.
@@ -84,7 +97,7 @@ func (d *Dispatcher) work(w *worker) {
 	d.mu.Lock()
 	d.onWay = false
 	for {
-		fn, ok := d.queue.Pop()
+		t, ok := d.queue.Pop()
 		if !ok {
 			if d.closed || len(d.idle) >= idleWorkers {
 				d.started--
@@ -102,8 +115,8 @@ func (d *Dispatcher) work(w *worker) {
 			d.onWay = false
 			continue
 		}
-		d.send() // whoever is queued behind fn must not wait for it
-		fn()
+		d.send() // whoever is queued behind t must not wait for it
+		t.run()
 		d.mu.Lock()
 	}
 }

@@ -19,4 +19,9 @@ var (
 	ErrNotRun = errors.New("message was not handled")
 )
 
-var errNoActor = errors.New("the factory made no actor")
+var (
+	errNoActor = errors.New("the factory made no actor")
+	// errDropped says that the policy of a mailbox has dropped a message that it
+	// was given, and told it.
+	errDropped = errors.New("message dropped")
+)

@@ -5,65 +5,120 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/asynkron/protoactor-go/actor"
-
 	"github.com/pando-agents/pando/internal/ring"
 )
-
-// DefaultCapacity is how many user messages a mailbox holds when its spec says
-// nothing.
-const DefaultCapacity = 1024
 
 // keepBatch is the batch capacity that an idle mailbox keeps: enough for
 // steady traffic, small enough for many thousand idle actors.
 const keepBatch = 8
 
-// mailbox is a bounded queue with three lanes and, at the same time, the task
-// that empties them. System messages go first and are handled even while the
+// mailbox is a queue with three lanes and, at the same time, the task that
+// empties them. System messages go first and are handled even while the
 // mailbox is suspended; control messages overtake user messages; user messages
 // are taken in batches, so that a producer and the actor meet at the mutex once
-// a batch.
+// a batch. It is part of its shell, and its fields are ordered to keep an idle
+// actor small.
 type mailbox[M any] struct {
 	owner *shell[M] // handles messages, and recovers from what they do
-	runFn func()    // m.run as a value, made once
 
-	mu        sync.Mutex
-	sys       []any
-	ctl       ring.Ring[M]
-	in        []M
-	capacity  int
-	active    bool // scheduled or running
+	mu      sync.Mutex
+	lanes   *lanes[M] // nil while nothing is in them
+	in      []M
+	room    chan struct{} // closed when room appears; nil while nobody waits
+	asked   chan struct{} // closed when an incarnation ends; nil while nobody asks
+	pushed  uint64        // user messages accepted, ever
+	dropped uint64        // user messages that a policy has dropped
+
+	out       []M          // the batch being handled, set by the running task
+	next      atomic.Int32 // what of it has been claimed, by the task or by others
+	highWater int32
+	urgent    atomic.Bool // the task has to look up before the next user message
+	worked    bool        // the task has handled a message since the last idle hook
+	active    bool        // scheduled or running
 	suspended bool
 	closed    bool
-	room      chan struct{} // closed when room appears; nil while nobody waits
-	highWater int
-
-	urgent atomic.Bool  // the task has to look up before the next user message
-	out    []M          // the batch being handled, set by the running task
-	next   atomic.Int64 // what of it has been claimed, by the task or by close
-	depth  atomic.Int64 // user messages waiting
 }
 
-var _ actor.Mailbox = (*mailbox[int])(nil)
+// lanes are what overtakes user messages.
+type lanes[M any] struct {
+	sys     []any
+	ctl     ring.Ring[M]
+	control bool // the control lane is in use: keep its memory
+}
 
-// push adds a user message.
+func (l *lanes[M]) empty() bool { return l == nil || len(l.sys) == 0 && l.ctl.Len() == 0 }
+
+// lane returns the lanes, made when they are needed. It is called with the
+// mutex held.
+func (m *mailbox[M]) lane() *lanes[M] {
+	if m.lanes == nil {
+		m.lanes = new(lanes[M])
+	}
+	return m.lanes
+}
+
+// push adds a user message. Full mailboxes do what their policy says.
 func (m *mailbox[M]) push(v M) error {
 	m.mu.Lock()
+	return m.add(v)
+}
+
+// add is push with the mutex held, which it releases. It returns errDropped
+// when the policy has dropped v.
+func (m *mailbox[M]) add(v M) error {
 	if m.closed {
 		m.mu.Unlock()
 		return ErrStopped
 	}
-	n := int(m.depth.Load())
-	if n >= m.capacity {
-		m.mu.Unlock()
-		return ErrMailboxFull
+	n := len(m.in)
+	spec := &m.owner.p.spec
+	if spec.Overflow == DropOldest {
+		n += m.rest()
 	}
-	m.in = append(m.in, v)
-	m.depth.Store(int64(n + 1))
-	m.highWater = max(m.highWater, n+1)
+	if n >= spec.Capacity {
+		switch spec.Overflow {
+		case Unbounded:
+		case DropOldest:
+			return m.replace(v)
+		case DropNewest:
+			m.dropped++
+			m.mu.Unlock()
+			m.owner.p.lost(v, ErrMailboxFull)
+			return errDropped
+		default:
+			m.mu.Unlock()
+			return ErrMailboxFull
+		}
+	}
+	m.accept(v)
 	m.wake()
 	return nil
 }
+
+func (m *mailbox[M]) accept(v M) {
+	m.in = append(m.in, v)
+	m.pushed++
+	m.highWater = max(m.highWater, int32(len(m.in)))
+}
+
+// replace adds v in the place of the oldest message that waits. It is called
+// with the mutex held and releases it.
+func (m *mailbox[M]) replace(v M) error {
+	old, ok := m.claim()
+	if !ok {
+		var zero M
+		old, m.in[0] = m.in[0], zero
+		m.in = m.in[1:]
+	}
+	m.dropped++
+	m.accept(v)
+	m.wake()
+	m.owner.p.lost(old, ErrMailboxFull)
+	return nil
+}
+
+// rest is how much of the batch has not been claimed.
+func (m *mailbox[M]) rest() int { return max(0, len(m.out)-int(m.next.Load())) }
 
 // pushWait is push that waits for room until ctx ends.
 func (m *mailbox[M]) pushWait(ctx context.Context, v M) error {
@@ -73,7 +128,7 @@ func (m *mailbox[M]) pushWait(ctx context.Context, v M) error {
 			return err
 		}
 		m.mu.Lock()
-		if int(m.depth.Load()) < m.capacity || m.closed {
+		if len(m.in) < m.owner.p.spec.Capacity || m.closed {
 			m.mu.Unlock()
 			continue
 		}
@@ -98,7 +153,9 @@ func (m *mailbox[M]) pushControl(v M) error {
 		m.mu.Unlock()
 		return ErrStopped
 	}
-	m.ctl.Push(v)
+	l := m.lane()
+	l.control = true
+	l.ctl.Push(v)
 	m.attend()
 	m.wake()
 	return nil
@@ -111,7 +168,8 @@ func (m *mailbox[M]) pushSystem(v any) bool {
 		m.mu.Unlock()
 		return false
 	}
-	m.sys = append(m.sys, v)
+	l := m.lane()
+	l.sys = append(l.sys, v)
 	m.attend()
 	m.wake()
 	return true
@@ -120,150 +178,42 @@ func (m *mailbox[M]) pushSystem(v any) bool {
 // attend says whether the task has to look up before the next user message. It
 // is called with the mutex held, after each change of what it looks at.
 func (m *mailbox[M]) attend() {
-	m.urgent.Store(len(m.sys) > 0 || m.ctl.Len() > 0 || m.suspended || m.closed)
+	m.urgent.Store(!m.lanes.empty() || m.suspended || m.closed)
 }
 
 // wake schedules the task unless it is active. It is called with the mutex
 // held and releases it.
 func (m *mailbox[M]) wake() {
-	start := !m.active && (len(m.sys) > 0 || !m.suspended)
+	start := !m.active && (!m.suspended || m.lanes != nil && len(m.lanes.sys) > 0)
 	if start {
 		m.active = true
 	}
 	m.mu.Unlock()
 	if start {
-		m.owner.schedule(m.runFn)
+		m.owner.schedule()
 	}
-}
-
-// run is one activation: it handles what there is and returns when the lanes
-// are empty.
-func (m *mailbox[M]) run() {
-	finished := false
-	defer func() {
-		if !finished { // runtime.Goexit in user code unwound us: go on elsewhere
-			m.owner.schedule(m.runFn)
-		}
-	}()
-	worked := false
-	for {
-		for !m.urgent.Load() {
-			v, ok := m.claim()
-			if !ok {
-				break
-			}
-			worked = true
-			m.owner.handle(v)
-		}
-		more, quiet := m.take(&worked)
-		if quiet {
-			finished = true
-			return
-		}
-		if !more && worked {
-			worked = false
-			m.owner.idle()
-		}
-	}
-}
-
-// claim takes the next message of the batch. Close claims what is left of it
-// when the task is held up in user code.
-func (m *mailbox[M]) claim() (v M, ok bool) {
-	if m.next.Load() >= int64(len(m.out)) {
-		return v, false
-	}
-	i := m.next.Add(1) - 1
-	if i >= int64(len(m.out)) {
-		return v, false
-	}
-	var zero M
-	v, m.out[i] = m.out[i], zero
-	return v, true
-}
-
-// take handles one urgent message or fetches the next batch. more says that
-// there is work; quiet, that there was none and the task has ended.
-func (m *mailbox[M]) take(worked *bool) (more, quiet bool) {
-	m.mu.Lock()
-	if len(m.sys) > 0 {
-		v := m.sys[0]
-		m.sys[0] = nil
-		m.sys = m.sys[1:]
-		if len(m.sys) == 0 {
-			m.sys = nil
-		}
-		m.attend()
-		m.mu.Unlock()
-		m.owner.system(v)
-		return true, false
-	}
-	if m.closed {
-		m.out, m.active = nil, false
-		m.mu.Unlock()
-		return false, true
-	}
-	if m.suspended {
-		m.active = false
-		m.mu.Unlock()
-		return false, true
-	}
-	if v, ok := m.ctl.Pop(); ok {
-		m.attend()
-		m.mu.Unlock()
-		*worked = true
-		m.owner.handle(v)
-		return true, false
-	}
-	m.attend()
-	if m.next.Load() < int64(len(m.out)) {
-		m.mu.Unlock()
-		return true, false
-	}
-	if len(m.in) > 0 {
-		m.swap()
-		m.mu.Unlock()
-		return true, false
-	}
-	if *worked {
-		m.mu.Unlock()
-		return false, false // let the idle hook run before we leave
-	}
-	m.release()
-	m.active = false
-	m.mu.Unlock()
-	return false, true
-}
-
-// swap makes the collected messages the batch that is handled next.
-func (m *mailbox[M]) swap() {
-	m.in, m.out = m.out[:0], m.in
-	m.next.Store(0)
-	m.depth.Store(0)
-	if m.room != nil {
-		close(m.room)
-		m.room = nil
-	}
-}
-
-// release gives the memory of a burst back.
-func (m *mailbox[M]) release() {
-	if cap(m.in) > keepBatch {
-		m.in = nil
-	}
-	if cap(m.out) > keepBatch {
-		m.out = nil
-	}
-	m.out = m.out[:0]
-	m.next.Store(0)
 }
 
 // suspend stops the delivery of control and user messages; resume undoes it.
+// What waits is kept, or not, as the spec says.
 func (m *mailbox[M]) suspend() {
 	m.mu.Lock()
 	m.suspended = true
 	m.attend()
+	choice := m.owner.p.spec.OnFailure
+	var waiting queued[M]
+	if choice != KeepQueued {
+		waiting = m.seize()
+	}
+	if choice == DropQueued {
+		m.dropped += uint64(len(waiting.batch) + len(waiting.in) + waiting.ctl.Len())
+	}
+	m.tellAskers()
 	m.mu.Unlock()
+	if choice == DeadLetterQueued {
+		waiting.bury(m.owner.p, ErrNotRun)
+	}
+	clear(waiting.batch) // what is left of it stays in the mailbox
 }
 
 func (m *mailbox[M]) resume() {
@@ -284,59 +234,63 @@ func (m *mailbox[M]) close() {
 	}
 	m.closed = true
 	m.attend()
-	batch := m.out[min(m.next.Swap(int64(len(m.out))), int64(len(m.out))):]
-	in, ctl := m.in, m.ctl
-	m.in, m.ctl = nil, ring.Ring[M]{}
-	m.depth.Store(0)
+	waiting := m.seize()
+	m.tellAskers()
+	m.mu.Unlock()
+	waiting.bury(m.owner.p, ErrStopped)
+}
+
+// queued is what was taken out of a mailbox without being handled.
+type queued[M any] struct {
+	batch, in []M
+	ctl       ring.Ring[M]
+}
+
+// seize takes out everything but system messages. It is called with the mutex
+// held.
+func (m *mailbox[M]) seize() queued[M] {
+	end := int32(len(m.out))
+	q := queued[M]{batch: m.out[min(m.next.Swap(end), end):], in: m.in}
+	m.in = nil
+	if m.lanes != nil {
+		q.ctl, m.lanes.ctl = m.lanes.ctl, ring.Ring[M]{}
+	}
+	m.freeRoom()
+	return q
+}
+
+func (q *queued[M]) bury(p *Process[M], err error) {
+	for _, rest := range [][]M{q.batch, q.in} {
+		for _, v := range rest {
+			p.lost(v, err)
+		}
+	}
+	for v, ok := q.ctl.Pop(); ok; v, ok = q.ctl.Pop() {
+		p.lost(v, err)
+	}
+}
+
+// freeRoom wakes those who wait for room. It is called with the mutex held.
+func (m *mailbox[M]) freeRoom() {
 	if m.room != nil {
 		close(m.room)
 		m.room = nil
 	}
-	m.mu.Unlock()
-	for _, rest := range [][]M{batch, in} {
-		for _, v := range rest {
-			m.owner.p.lost(v, ErrStopped)
-		}
-	}
-	for v, ok := ctl.Pop(); ok; v, ok = ctl.Pop() {
-		m.owner.p.lost(v, ErrStopped)
+}
+
+// tellAskers wakes those who wait for an answer, to look whether their message
+// has gone with the incarnation. It is called with the mutex held.
+func (m *mailbox[M]) tellAskers() {
+	if m.asked != nil {
+		close(m.asked)
+		m.asked = nil
 	}
 }
 
-// stats returns the user messages waiting and the most that ever waited.
-func (m *mailbox[M]) stats() (depth, highWater int) {
+// load returns how full the mailbox is and was.
+func (m *mailbox[M]) load() (waiting, highWater int, dropped uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return int(m.depth.Load()), m.highWater
+	waiting = len(m.in) + m.rest()
+	return waiting, max(waiting, int(m.highWater)), m.dropped
 }
-
-// PostUserMessage is how protoactor-go code reaches the actor through its PID.
-// It has no way to refuse: what is not an M, or finds no room, is a dead letter.
-func (m *mailbox[M]) PostUserMessage(message any) {
-	_, body, _ := actor.UnwrapEnvelope(message)
-	v, ok := body.(M)
-	if !ok {
-		m.owner.p.lost(body, ErrNotRun)
-		return
-	}
-	if err := m.push(v); err != nil {
-		m.owner.p.lost(v, err)
-	}
-}
-
-// PostSystemMessage takes protoactor-go's own system messages. Whoever has the
-// PID may hold on to this mailbox after its end.
-func (m *mailbox[M]) PostSystemMessage(message any) {
-	if w, ok := message.(*actor.Watch); !m.pushSystem(message) && ok {
-		m.owner.terminated(w.Watcher)
-	}
-}
-
-// RegisterHandlers is part of actor.Mailbox. The shell has registered itself.
-func (m *mailbox[M]) RegisterHandlers(actor.MessageInvoker, actor.Dispatcher) {}
-
-// Start is part of actor.Mailbox; there is nothing to do.
-func (m *mailbox[M]) Start() {}
-
-// UserMessageCount returns the user messages waiting.
-func (m *mailbox[M]) UserMessageCount() int { return int(m.depth.Load()) }

@@ -108,8 +108,8 @@ func TestOfferFailsWhenTheMailboxIsFull(t *testing.T) {
 	if err := r.Ref().Offer(3); !errors.Is(err, ErrMailboxFull) {
 		t.Fatalf("offer to a full mailbox: %v", err)
 	}
-	if depth, high := r.Ref().Mailbox(); depth != 2 || high != 2 {
-		t.Fatalf("depth %d, high water %d; want 2, 2", depth, high)
+	if st := r.Ref().Stats(); st.Queue != 2 || st.HighWater != 2 {
+		t.Fatalf("%+v; want depth and high water 2", st)
 	}
 	if err := r.Ref().Control("control"); err != nil {
 		t.Fatalf("the control lane is not bounded, but: %v", err)
@@ -142,7 +142,7 @@ func TestTellWaitsForRoom(t *testing.T) {
 
 // awaitSender returns when somebody waits for room in the mailbox.
 func (r *rig) awaitSender() {
-	mb := r.mailbox.Load()
+	mb := &r.shell.Load().box
 	for waits := false; !waits; runtime.Gosched() {
 		mb.mu.Lock()
 		waits = mb.room != nil
@@ -202,7 +202,7 @@ func TestMailboxGivesTheMemoryOfABurstBack(t *testing.T) {
 	}
 	release()
 	<-resting
-	mb := r.mailbox.Load()
+	mb := &r.shell.Load().box
 	for atRest := false; !atRest; runtime.Gosched() {
 		mb.mu.Lock()
 		if atRest = !mb.active; atRest && (cap(mb.in) > keepBatch || cap(mb.out) > keepBatch) {
@@ -235,7 +235,7 @@ func TestMessagesSentToThePIDArrive(t *testing.T) {
 	t.Parallel()
 	got := make(chan any, 1)
 	r := running(t, 0, &probe{receive: func(_ *Context[any], m any) { got <- m }})
-	r.sys.protoSystem().Root.Send(r.shell.pid, "hello")
+	r.sys.protoSystem().Root.Send(r.Ref().PID(), "hello")
 	if m := <-got; m != "hello" {
 		t.Fatalf("got %v", m)
 	}
@@ -244,7 +244,7 @@ func TestMessagesSentToThePIDArrive(t *testing.T) {
 func TestStopThroughThePIDStopsTheActor(t *testing.T) {
 	t.Parallel()
 	r := running(t, 0, &probe{})
-	r.sys.protoSystem().Root.Stop(r.shell.pid)
+	r.sys.protoSystem().Root.Stop(r.Ref().PID())
 	if err := r.ended(1); err != nil {
 		t.Fatalf("end = %v, want a normal one", err)
 	}
@@ -258,14 +258,13 @@ func TestWhatThePIDCannotDeliverIsADeadLetter(t *testing.T) {
 	sys := NewSystem(SystemOptions{})
 	t.Cleanup(sys.Close)
 	p := New(sys, Spec[*letter]{Name: "letters", Capacity: 1, New: func() Actor[*letter] { return nil }})
-	sh, err := p.ensureShell(t.Context()) // not started: what comes waits
-	if err != nil {
+	if _, err := p.ensureShell(t.Context()); err != nil { // not started: what comes waits
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Kill(nil) })
 	letters := newLetters(2)
 	for _, m := range []any{letters[0], letters[1], &actor.PoisonPill{}} {
-		sys.protoSystem().Root.Send(sh.pid, m)
+		sys.protoSystem().Root.Send(p.Ref().PID(), m)
 	}
 	if n := sys.DeadLetters(); n != 2 {
 		t.Fatalf("%d dead letters, want 2", n)
@@ -278,7 +277,7 @@ func TestWhatThePIDCannotDeliverIsADeadLetter(t *testing.T) {
 func TestWatchersOfThePIDAreToldOfTheEndHoweverLateTheyCome(t *testing.T) {
 	t.Parallel()
 	r := running(t, 0, &probe{})
-	mb, pid, root := r.shell.mb, r.shell.pid, r.sys.protoSystem().Root
+	mb, pid, root := &r.shell.Load().box, r.Ref().PID(), r.sys.protoSystem().Root
 	told := make(chan *actor.PID, 4)
 	watcher := func(begin func(c actor.Context)) *actor.PID {
 		return root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
@@ -293,7 +292,7 @@ func TestWatchersOfThePIDAreToldOfTheEndHoweverLateTheyCome(t *testing.T) {
 	early := watcher(func(c actor.Context) { c.Watch(pid) })
 	for watched := false; !watched; runtime.Gosched() {
 		r.mu.Lock()
-		watched = len(r.shell.watchers) == 1
+		watched = len(r.shell.Load().links.watchers) == 1
 		r.mu.Unlock()
 	}
 	r.Stop(1, nil)

@@ -63,19 +63,20 @@ func TestEachIncarnationHasFreshStateAndTheSameAddress(t *testing.T) {
 	t.Parallel()
 	made := 0
 	states := make(chan int, 4)
-	r := newRig(t, 0, func() Actor[any] {
+	var r *rig
+	r = newRig(t, 0, func() Actor[any] {
 		made++
 		count, of := 0, made
 		return &probe{receive: func(c *Context[any], _ any) {
 			count++
-			if c.Generation() != uint64(of) || c.Self().process == nil {
+			if c.Generation() != uint64(of) || c.Self() != r.Ref() {
 				t.Errorf("generation %d in the state of %d", c.Generation(), of)
 			}
 			states <- count
 		}}
 	})
 	r.mustStart(1)
-	ref, pid := r.Ref(), r.shell.pid
+	ref, pid := r.Ref(), r.Ref().PID()
 	r.tell("count", "count", func() { panic("broken") })
 	r.ended(1)
 	r.mustStart(2)
@@ -85,7 +86,7 @@ func TestEachIncarnationHasFreshStateAndTheSameAddress(t *testing.T) {
 	if a, b, c := <-states, <-states, <-states; a != 1 || b != 2 || c != 1 {
 		t.Fatalf("counted %d %d %d, want 1 2 1", a, b, c)
 	}
-	if r.shell.pid != pid {
+	if r.Ref().PID() != pid {
 		t.Fatal("a restart changed the PID")
 	}
 }
@@ -138,10 +139,10 @@ func TestMessagesWaitForAStartThatSucceeds(t *testing.T) {
 	// The restart is asked for while the batch that the panic was in is still
 	// under way: as early as a supervisor can.
 	queued := make(chan error, 1)
-	again := &startMessage[any]{cx: &Context[any]{process: r.Process, generation: 2, exit: func(error) {}}, done: queued}
 	if err := r.Start(t.Context(), supervisor.Incarnation{Generation: 1, Exit: func(error) {
 		fails = true
-		r.shell.mb.pushSystem(again)
+		cx := &Context[any]{shell: r.shell.Load(), generation: 2, exit: func(error) {}}
+		r.shell.Load().box.pushSystem(&startMessage[any]{cx: cx, done: queued})
 	}}); err != nil {
 		t.Fatal(err)
 	}
@@ -152,8 +153,8 @@ func TestMessagesWaitForAStartThatSucceeds(t *testing.T) {
 	if err := <-queued; !isPanic(err) {
 		t.Fatalf("second start = %v, want the panic of the factory", err)
 	}
-	r.shell.mb.pushSystem(&startMessage[any]{ // a failed start; when it is told, the task has looked at the batch
-		cx: &Context[any]{process: r.Process, generation: 3, exit: func(error) {}}, done: queued})
+	r.shell.Load().box.pushSystem(&startMessage[any]{ // a failed start; when it is told, the task has looked at the batch
+		cx: &Context[any]{shell: r.shell.Load(), generation: 3, exit: func(error) {}}, done: queued})
 	<-queued
 	for _, l := range letters {
 		if lost := l.losses(); len(lost) > 0 {
@@ -407,7 +408,7 @@ func TestMessagesBeforeTheFirstStartAreRefused(t *testing.T) {
 			t.Errorf("error = %v, want ErrStopped", err)
 		}
 	}
-	if depth, high := r.Ref().Mailbox(); depth != 0 || high != 0 {
-		t.Errorf("depth %d, high water %d", depth, high)
+	if st := r.Ref().Stats(); st.Queue != 0 || st.HighWater != 0 {
+		t.Errorf("%+v", st)
 	}
 }

@@ -339,7 +339,7 @@ func TestClosedRegistryAnswersEverybodyThatItIsNotAvailable(t *testing.T) {
 			}
 		})
 	}
-	for depth := 0; depth < 8; depth, _ = r.ref.Mailbox() {
+	for r.ref.Stats().Queue < 8 {
 		runtime.Gosched() // until all of them wait
 	}
 	r.Registry.Close()

@@ -88,7 +88,7 @@ func TestSnapshotHasTheStatsOfChildrenThatOfferThem(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		asked := 0
 		s := serve(t, Options{Children: []Spec{
-			{ID: "process", Process: &busy{stats: func() Stats { asked++; return Stats{3, 7} }}},
+			{ID: "process", Process: &busy{stats: func() Stats { asked++; return Stats{Queue: 3, HighWater: 7} }}},
 			{ID: "service", Service: busyService{patient, 4}},
 			{ID: "made", New: func() Service { return busyService{patient, 5} }},
 			{ID: "broken", Process: &busy{stats: func() Stats { panic("bug") }}},
@@ -103,7 +103,9 @@ func TestSnapshotHasTheStatsOfChildrenThatOfferThem(t *testing.T) {
 		for _, c := range s.Snapshot().Children {
 			got[c.ID] = c.Stats
 		}
-		for id, want := range map[string]Stats{"process": {3, 7}, "service": {4, 9}, "made": {5, 9}} {
+		for id, want := range map[string]Stats{
+			"process": {Queue: 3, HighWater: 7}, "service": {Queue: 4, HighWater: 9}, "made": {Queue: 5, HighWater: 9},
+		} {
 			if got[id] == nil || *got[id] != want {
 				t.Errorf("%s has %v, want %v", id, got[id], want)
 			}

@@ -51,6 +51,8 @@ type ChildSnapshot struct {
 type Stats struct {
 	Queue     int // messages that wait
 	HighWater int // the most that ever did
+	// Dropped counts the messages that a policy of the child has thrown away.
+	Dropped uint64
 }
 
 // Stack returns the stack of the last failure if that was a panic. It is made when it is asked for.
