@@ -37,6 +37,20 @@ type scenario struct {
 	now   time.Duration
 }
 
+// commands are the events that a scenario can tell of; called says that somebody waits for an answer.
+var commands = map[string]struct {
+	kind   eventKind
+	called bool
+	timer  timerKind
+}{
+	"boot": {kind: evBoot}, "shutdown": {kind: evShutdown}, "forget": {kind: evForget},
+	"started": {kind: evStarted}, "exited": {kind: evExited}, "nested": {kind: evNested},
+	"add": {kind: evAdd, called: true}, "terminate": {kind: evTerminate, called: true},
+	"restart": {kind: evRestart, called: true}, "delete": {kind: evDelete, called: true},
+	"start-timer": {kind: evTimer, timer: timerStart}, "stop-timer": {kind: evTimer, timer: timerStop},
+	"restart-timer": {kind: evTimer, timer: timerRestart},
+}
+
 func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 	var id, fault string
 	if len(d.CmdArgs) > 0 && len(d.CmdArgs[0].Vals) == 0 {
@@ -65,34 +79,16 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 		return s.state()
 	case "up":
 		return s.up()
-	case "boot":
-		ev.kind = evBoot
 	case "add":
-		ev.kind, ev.c, ev.w = evAdd, &child{spec: spec(t, argStrings(d.CmdArgs))}, waiterFor("add "+id)
-	case "started":
-		ev.kind = evStarted
-	case "exited":
-		ev.kind = evExited
-	case "nested":
-		ev.kind = evNested
-	case "terminate":
-		ev.kind, ev.w = evTerminate, waiterFor("terminate "+id)
-	case "restart":
-		ev.kind, ev.w = evRestart, waiterFor("restart "+id)
-	case "delete":
-		ev.kind, ev.w = evDelete, waiterFor("delete "+id)
-	case "forget":
-		ev.kind = evForget
-	case "start-timer":
-		ev.kind, ev.timer = evTimer, timerStart
-	case "stop-timer":
-		ev.kind, ev.timer = evTimer, timerStop
-	case "restart-timer":
-		ev.kind, ev.timer = evTimer, timerRestart
-	case "shutdown":
-		ev.kind = evShutdown
-	default:
+		ev.c = &child{spec: spec(t, argStrings(d.CmdArgs))}
+	}
+	command, known := commands[d.Cmd]
+	if !known {
 		d.Fatalf(t, "unknown command %s", d.Cmd)
+	}
+	ev.kind, ev.timer = command.kind, command.timer
+	if command.called {
+		ev.w = waiterFor(d.Cmd + " " + id)
 	}
 	text := render(s.core.step(ev))
 	if ev.kind == evAdd && s.core.kids[id] == ev.c {
