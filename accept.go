@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pando-agents/pando/identity"
@@ -73,9 +74,36 @@ func (a *Agent) maxUnopened() int {
 	return 1024
 }
 
+// refusals counts handshakes that were refused after their verification.
+type refusals struct {
+	mu     sync.Mutex
+	byCode map[string]uint64
+}
+
+func (r *refusals) count(code string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byCode == nil {
+		r.byCode = make(map[string]uint64)
+	}
+	r.byCode[code]++
+}
+
+// Handshakes returns how many handshakes have been verified ("accepted"), and how
+// many refused, before or after that, by the code that the refusal carried.
+func (a *Agent) Handshakes() map[string]uint64 {
+	all := a.verifier.Stats()
+	a.refusals.mu.Lock()
+	defer a.refusals.mu.Unlock()
+	for code, n := range a.refusals.byCode {
+		all[code] += n
+	}
+	return all
+}
+
 // refused counts and logs a refusal, never with the token or the proof.
 func (a *Agent) refused(r *http.Request, peer, code string, err error) {
-	a.refusals.Add(1)
+	a.refusals.count(code)
 	a.log.Warn("connection refused", "peer", peer, "reason", code, "address", r.RemoteAddr, "err", err)
 }
 

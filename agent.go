@@ -47,7 +47,7 @@ type Agent struct {
 	handlers  handlers
 	settler   settler
 	unopened  atomic.Int64
-	refusals  atomic.Uint64
+	refusals  refusals
 
 	ran      atomic.Bool
 	draining atomic.Bool

@@ -128,6 +128,12 @@ func (a *Agent) ChannelsWith(ctx context.Context, peer string) ([]*Channel, erro
 // Channels returns all channels, oldest first.
 func (a *Agent) Channels(ctx context.Context) ([]*Channel, error) { return a.registry.List(ctx) }
 
+// CloseChannel closes the channel with this id, as its Close does. The error is
+// ErrNotFound if there is none.
+func (a *Agent) CloseChannel(ctx context.Context, channelID, reason string) error {
+	return a.registry.Stop(ctx, channelID, reason)
+}
+
 // CloseAll closes every channel with this reason and waits for their ends or
 // that of ctx.
 func (a *Agent) CloseAll(ctx context.Context, reason string) error {
