@@ -24,6 +24,9 @@ type rare struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	reason error // why it has ended
+
+	notices  map[dropper]struct{}
+	watchers map[*watcher]struct{}
 }
 
 // extra returns the rare part, made when it is needed. It is called with the
@@ -90,14 +93,21 @@ func (c *Context[M]) end(reason error) {
 	var left rare
 	if c.rare != nil {
 		left = *c.rare
+		c.rare.notices, c.rare.watchers = nil, nil
 	}
 	mu.Unlock()
+	for n := range left.notices {
+		n.drop()
+	}
 	if left.cancel != nil {
 		cause := reason
 		if cause == nil {
 			cause = ErrStopped
 		}
 		left.cancel(cause)
+	}
+	for w := range left.watchers {
+		c.shell.p.tell(w.f, Down{Actor: c.shell.p.spec.Name, Generation: c.generation, Reason: reason})
 	}
 }
 

@@ -27,6 +27,7 @@ type mailbox[M any] struct {
 	room    chan struct{} // closed when room appears; nil while nobody waits
 	asked   chan struct{} // closed when an incarnation ends; nil while nobody asks
 	pushed  uint64        // user messages accepted, ever
+	gone    uint64        // those of pushed that went with incarnations that have ended
 	dropped uint64        // user messages that a policy has dropped
 
 	out       []M          // the batch being handled, set by the running task
@@ -120,28 +121,40 @@ func (m *mailbox[M]) replace(v M) error {
 // rest is how much of the batch has not been claimed.
 func (m *mailbox[M]) rest() int { return max(0, len(m.out)-int(m.next.Load())) }
 
+// waits reports whether a sender with ctx may wait for room.
+func (m *mailbox[M]) waits(ctx context.Context) bool {
+	return m.owner.p.spec.Overflow == Block && ctx.Value(insideActor{}) == nil
+}
+
 // pushWait is push that waits for room until ctx ends.
 func (m *mailbox[M]) pushWait(ctx context.Context, v M) error {
 	for {
-		err := m.push(v)
-		if err != ErrMailboxFull {
+		if err := m.awaitRoom(ctx); err != nil {
 			return err
 		}
-		m.mu.Lock()
-		if len(m.in) < m.owner.p.spec.Capacity || m.closed {
-			m.mu.Unlock()
-			continue
+		if err := m.push(v); err != ErrMailboxFull {
+			return err
 		}
-		if m.room == nil {
-			m.room = make(chan struct{})
-		}
-		room := m.room
+	}
+}
+
+// awaitRoom waits until there is room, perhaps, or the mailbox is closed.
+func (m *mailbox[M]) awaitRoom(ctx context.Context) error {
+	m.mu.Lock()
+	if len(m.in) < m.owner.p.spec.Capacity || m.closed {
 		m.mu.Unlock()
-		select {
-		case <-room:
-		case <-ctx.Done():
-			return ErrMailboxFull
-		}
+		return nil
+	}
+	if m.room == nil {
+		m.room = make(chan struct{})
+	}
+	room := m.room
+	m.mu.Unlock()
+	select {
+	case <-room:
+		return nil
+	case <-ctx.Done():
+		return ErrMailboxFull
 	}
 }
 
@@ -275,15 +288,6 @@ func (m *mailbox[M]) freeRoom() {
 	if m.room != nil {
 		close(m.room)
 		m.room = nil
-	}
-}
-
-// tellAskers wakes those who wait for an answer, to look whether their message
-// has gone with the incarnation. It is called with the mutex held.
-func (m *mailbox[M]) tellAskers() {
-	if m.asked != nil {
-		close(m.asked)
-		m.asked = nil
 	}
 }
 

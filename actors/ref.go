@@ -30,7 +30,7 @@ func (r Ref[M]) Tell(ctx context.Context, m M) error {
 	switch {
 	case err == errDropped:
 		return nil
-	case err == ErrMailboxFull && r.process.spec.Overflow == Block && ctx.Value(insideActor{}) == nil:
+	case err == ErrMailboxFull && box.waits(ctx):
 		return box.pushWait(ctx, m)
 	}
 	return err

@@ -39,6 +39,8 @@ func (s *shell[M]) system(v any) {
 		if m.gen == s.started.Load() && s.inst != nil {
 			s.stop(m.reason)
 		}
+	case *notice[M]:
+		s.notice(m)
 	case returned:
 		s.clear()
 		if cx := s.cx.Load(); cx != nil {
@@ -105,6 +107,9 @@ func (s *shell[M]) stop(reason error) {
 		}
 		return nil
 	}, func(err error) {
+		if err != nil {
+			reason = err
+		}
 		cx.end(reason)
 		s.p.forget(s)
 		s.close()

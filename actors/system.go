@@ -13,6 +13,9 @@ import (
 type SystemOptions struct {
 	// Logger gets what the shell has to say; nil means slog.Default().
 	Logger *slog.Logger
+	// AfterFunc calls f on some goroutine after d, unless stop is called
+	// before, for the timers of actors; nil means time.AfterFunc.
+	AfterFunc func(d time.Duration, f func()) (stop func() bool)
 }
 
 // System is the place where actors live: one process registry and one
@@ -20,6 +23,8 @@ type SystemOptions struct {
 // about 3 MiB.
 type System struct {
 	log         *slog.Logger
+	afterFunc   func(d time.Duration, f func()) (stop func() bool)
+	signals     sync.Pool // of channels on which askers wait
 	dispatcher  *Dispatcher
 	deadLetters atomic.Uint64
 	closeOnce   sync.Once
@@ -36,7 +41,11 @@ func NewSystem(o SystemOptions) *System {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &System{log: log, dispatcher: NewDispatcher()}
+	after := o.AfterFunc
+	if after == nil {
+		after = func(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop }
+	}
+	return &System{log: log, afterFunc: after, dispatcher: NewDispatcher()}
 }
 
 // protoSystem returns the protoactor-go system behind s.
