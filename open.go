@@ -72,7 +72,7 @@ func (a *Agent) connect(ctx context.Context, peer, wsURL string) (*transport.Con
 	for retry := false; ; retry = true {
 		header, token, err := a.client.DialHeader(ctx, peer, wsURL)
 		if err != nil {
-			return nil, &channel.ConnectError{Final: refusedByRegistry(err), Err: registryError(peer, err)}
+			return nil, &channel.ConnectError{Final: refusedByRegistry(err), Err: err}
 		}
 		conn, err := transport.Dial(ctx, wsURL, header, a.transport)
 		if err == nil {
@@ -104,15 +104,6 @@ func final(status int) bool {
 func refusedByRegistry(err error) bool {
 	return errors.Is(err, identity.ErrRefused) || errors.Is(err, identity.ErrInvalidRequest) ||
 		errors.Is(err, identity.ErrInvalidCredentials) || errors.Is(err, identity.ErrNotFound)
-}
-
-// registryError says whether the identity registry refused or was not there.
-func registryError(peer string, err error) error {
-	code := channel.CodeUnreachable
-	if refusedByRegistry(err) {
-		code = channel.CodeRefused
-	}
-	return &Error{Code: code, Op: "get token", Peer: peer, Err: err}
 }
 
 // Lookup returns the channel with this id, or ErrNotFound.

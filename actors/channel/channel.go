@@ -222,7 +222,7 @@ func (c *Channel) dial() {
 func (c *Channel) connect(ctx context.Context) (conn *transport.Conn, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = &ConnectError{Final: true, Err: &Error{Code: CodeUnreachable, Op: "connect", Peer: c.peer, Reason: "panic while connecting"}}
+			err = &ConnectError{Err: errors.New("panic while connecting")}
 			c.log().Error("panic while connecting", "err", v)
 		}
 	}()

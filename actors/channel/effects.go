@@ -2,7 +2,6 @@ package channel
 
 import (
 	"errors"
-	"net/http"
 	"sync"
 	"time"
 
@@ -133,6 +132,10 @@ func (i *incarnation) closed(e *session.Effect) {
 	if e.Err != nil {
 		err.Code = closeCode(e.Err)
 	}
+	var ce *ConnectError
+	if errors.As(e.Err, &ce) { // that says it all, without the words of the session around it
+		err.Reason, err.Err = "", ce.Err
+	}
 	if err.Code == CodeClosed {
 		ch.log().Info("channel closed", "code", e.Code, "reason", e.Reason)
 	} else {
@@ -144,10 +147,10 @@ func (i *incarnation) closed(e *session.Effect) {
 
 // closeCode says how the user sees the end of a channel.
 func closeCode(err error) Code {
-	var refused *transport.HandshakeError
+	var ce *ConnectError
 	var s *session.Error
 	switch {
-	case errors.As(err, &refused) && refused.StatusCode < http.StatusInternalServerError, errors.Is(err, ErrRefused):
+	case errors.As(err, &ce) && ce.Final:
 		return CodeRefused
 	case errors.As(err, &s):
 		switch s.Code {

@@ -77,7 +77,7 @@ var texts = map[Code]string{
 	CodeTooManyPending: "too many requests wait for replies",
 	CodeTooLarge:       "message too large",
 	CodeInvalid:        "invalid message",
-	CodeRefused:        "refused by the peer",
+	CodeRefused:        "refused",
 	CodeUnreachable:    "peer unreachable",
 	CodeNoInbox:        "channel has no inbox",
 }
