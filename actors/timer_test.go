@@ -29,6 +29,7 @@ func TestTimerSendsItsMessageOnceAndBeforeThoseThatWait(t *testing.T) {
 		release := r.hold()
 		r.tell("user")
 		time.Sleep(time.Minute)
+		synctest.Wait() // the timer has fired
 		release()
 		synctest.Wait()
 		if !slices.Equal(got, []any{"due", "user"}) || at != time.Minute {
@@ -88,7 +89,8 @@ func TestTimerEndsWithItsIncarnation(t *testing.T) {
 		r.tell("arm")
 		synctest.Wait()
 		release := r.hold()
-		time.Sleep(time.Minute) // both are due, and wait
+		time.Sleep(time.Minute)
+		synctest.Wait() // both are due, and wait
 		if err := r.Ref().Control(func() { panic("broken") }); err != nil {
 			t.Fatal(err)
 		}
