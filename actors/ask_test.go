@@ -57,6 +57,7 @@ func TestAskEndsAtItsDeadlineAndALateAnswerIsForNobody(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
 			t.Errorf("error = %v after %v", err, time.Since(began))
 		}
+		synctest.Wait()
 		if late.Send(1) {
 			t.Error("somebody has got the late answer")
 		}

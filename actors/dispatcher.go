@@ -25,6 +25,7 @@ type Dispatcher struct {
 	onWay   bool // a worker was woken or started and has not looked yet
 	started int
 	closed  bool
+	lottery *lottery // of a seeded one, instead of the queue and the workers
 }
 
 var _ actor.Dispatcher = (*Dispatcher)(nil)
@@ -52,12 +53,17 @@ func (d *Dispatcher) Schedule(fn func()) { d.schedule(taskFunc(fn)) }
 
 func (d *Dispatcher) schedule(t task) {
 	d.mu.Lock()
+	if d.lottery != nil {
+		d.lottery.add(d, t)
+		d.mu.Unlock()
+		return
+	}
 	d.queue.Push(t)
 	d.send()
 }
 
 // yields reports whether actors handle one message at a time.
-func (d *Dispatcher) yields() bool { return false }
+func (d *Dispatcher) yields() bool { return d.lottery != nil }
 
 // send makes sure that a worker is on its way while the queue is not empty. It
 // is called with the mutex held and releases it.

@@ -16,6 +16,8 @@ type SystemOptions struct {
 	// AfterFunc calls f on some goroutine after d, unless stop is called
 	// before, for the timers of actors; nil means time.AfterFunc.
 	AfterFunc func(d time.Duration, f func()) (stop func() bool)
+	// Seeded, if it is set, decides the order in which actors run.
+	Seeded *Seeded
 }
 
 // System is the place where actors live: one process registry and one
@@ -45,7 +47,11 @@ func NewSystem(o SystemOptions) *System {
 	if after == nil {
 		after = func(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop }
 	}
-	return &System{log: log, afterFunc: after, dispatcher: NewDispatcher()}
+	d := NewDispatcher()
+	if o.Seeded != nil {
+		d = o.Seeded.d
+	}
+	return &System{log: log, afterFunc: after, dispatcher: d}
 }
 
 // protoSystem returns the protoactor-go system behind s.

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,6 +37,7 @@ func TestTimerSendsItsMessageOnceAndBeforeThoseThatWait(t *testing.T) {
 			t.Errorf("handled %v after %v", got, at)
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if len(got) != 2 {
 			t.Errorf("handled %v", got)
 		}
@@ -45,14 +47,14 @@ func TestTimerSendsItsMessageOnceAndBeforeThoseThatWait(t *testing.T) {
 func TestRepeatedTimerNeverPilesUpAndEndsWhenItIsStopped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ticks := 0
+		var ticks atomic.Int32
 		var stop func()
 		r := running(t, 0, &probe{receive: func(c *Context[any], m any) {
 			if m == "begin" {
 				stop = c.Every(time.Minute, "tick")
 				return
 			}
-			if ticks++; ticks == 3 {
+			if ticks.Add(1) == 3 {
 				stop()
 			}
 		}})
@@ -60,15 +62,16 @@ func TestRepeatedTimerNeverPilesUpAndEndsWhenItIsStopped(t *testing.T) {
 		synctest.Wait()
 		release := r.hold()
 		time.Sleep(time.Hour) // the actor is busy
+		synctest.Wait()
 		release()
 		synctest.Wait()
-		if ticks != 1 {
-			t.Errorf("%d ticks after an hour in which it was busy, want 1", ticks)
+		if n := ticks.Load(); n != 1 {
+			t.Errorf("%d ticks after an hour in which it was busy, want 1", n)
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if ticks != 3 {
-			t.Errorf("%d ticks, want 3: it was stopped", ticks)
+		if n := ticks.Load(); n != 3 {
+			t.Errorf("%d ticks, want 3: it was stopped", n)
 		}
 	})
 }
