@@ -16,16 +16,11 @@ var (
 // total is the actor that has the total. A new incarnation begins at 0.
 type total struct{ words int }
 
-// tally adds words to the total and is answered with it, or with why not.
+// tally adds words to the total, which is the answer.
 type tally struct {
+	actors.Reply[int]
 	words  int
 	poison bool
-	answer chan answer // with room for one; nil if nobody waits
-}
-
-type answer struct {
-	total int
-	err   error
 }
 
 func (t *total) Receive(_ *actors.Context[tally], m tally) {
@@ -33,28 +28,19 @@ func (t *total) Receive(_ *actors.Context[tally], m tally) {
 		panic(errBroken)
 	}
 	t.words += m.words
-	m.answer <- answer{total: t.words}
+	m.Send(t.words)
 }
 
-// NotHandled answers a tally that an incarnation took down with it.
-func (m tally) NotHandled(err error) {
-	if m.answer != nil {
-		m.answer <- answer{err: err}
-	}
-}
-
-// add adds words to the total and returns it.
+// add adds words to the total and returns it. It fails at once if the
+// incarnation that has the tally does.
 func (s *service) add(ctx context.Context, words int) (int, error) {
-	m := tally{words: words, answer: make(chan answer, 1)}
-	if err := s.total.Ref().Tell(ctx, m); err != nil {
-		return 0, err
-	}
-	select {
-	case a := <-m.answer:
-		return a.total, a.err
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
+	return actors.Ask(ctx, s.total.Ref(), func(r actors.Reply[int]) tally { return tally{Reply: r, words: words} })
+}
+
+// answer is what became of a job: the total after it, or why it was not done.
+type answer struct {
+	total int
+	err   error
 }
 
 // job is a text for a worker. Whoever waits for it is answered whatever
