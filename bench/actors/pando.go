@@ -17,6 +17,7 @@ func pandoLibrary() measure.Library {
 		measure.TellInside:     pandoTellInside,
 		measure.TellSupervised: func(n int) measure.Sample { return pandoTell(n, pandoChild) },
 		measure.PingPong:       pandoPingPong,
+		measure.Request:        pandoRequest,
 		measure.Spawn: func(n int) measure.Sample {
 			return measure.Spawned(n, func(handled func()) { pandoActors(n, pandoBare, handled) })
 		},
@@ -144,6 +145,31 @@ func pandoPingPong(n int) measure.Sample {
 		measure.Must(pong.Tell(c.Context(), m))
 	})
 	return measure.Timed(n, func() { measure.Must(pong.Offer(&measure.Letter{N: n})); <-done })
+}
+
+// query is a request: it is answered by the letter in it.
+type query struct {
+	actors.Reply[*measure.Letter]
+	letter *measure.Letter
+}
+
+func pandoRequest(n int) measure.Sample {
+	sys := pandoSystem()
+	defer sys.Close()
+	start, stop := pandoChild()
+	defer stop()
+	server := pandoActor(sys, start, func(_ *actors.Context[query], m query) { m.Send(m.letter) })
+	ask := func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), measure.Timeout)
+		defer cancel()
+		_, err := actors.Ask(ctx, server, func(r actors.Reply[*measure.Letter]) query { return query{r, &measure.Letter{}} })
+		return err
+	}
+	return measure.Timed(n, func() {
+		for range n {
+			measure.Must(ask())
+		}
+	})
 }
 
 func pandoActors(n int, starter pandoStarter, handled func()) any {
