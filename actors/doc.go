@@ -7,8 +7,15 @@
 // stack, and leaves the messages behind it in the mailbox for the next
 // incarnation, which the factory makes anew.
 //
-// The addresses, the process registry and the Context, Mailbox and Dispatcher
-// interfaces are protoactor-go's. Its restart, suspend, child and watch
+// Tell sends, Ask sends and waits for a typed Reply, Watch tells of the end of
+// another actor, Context.After and Context.Every are timers, and Behave makes an
+// actor of state functions. The spec says what a full mailbox does and what
+// becomes of queued messages after a failure. Package actortest tests actors; a
+// Seeded system repeats the order in which they ran.
+//
+// Code of protoactor-go reaches an actor by Ref.PID, and its actors run as
+// supervised children in a Raw: the process registry and the Context, Mailbox and
+// Dispatcher interfaces are protoactor-go's. Its restart, suspend, child and watch
 // machinery is not used: it stops the children of a parent that panics, waits
 // for them without a deadline and resurrects actors that panic while stopping.
 package actors

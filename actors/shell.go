@@ -145,7 +145,7 @@ func (s *shell[M]) fail(reason error) {
 	cx.leave(reason)
 }
 
-func (s *shell[M]) clear() { s.inst, s.idles = nil, false }
+func (s *shell[M]) clear() { s.inst, s.idles, s.box.worked = nil, false, false }
 
 // handle runs one message.
 func (s *shell[M]) handle(m M) {
