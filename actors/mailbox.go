@@ -105,14 +105,18 @@ func (m *mailbox[M]) accept(v M) {
 // replace adds v in the place of the oldest message that waits. It is called
 // with the mutex held and releases it.
 func (m *mailbox[M]) replace(v M) error {
-	old, ok := m.claim()
-	if !ok {
+	old, drops := m.claim()
+	if !drops && len(m.in) >= m.owner.p.spec.Capacity { // otherwise the task has just made room
 		var zero M
 		old, m.in[0] = m.in[0], zero
-		m.in = m.in[1:]
+		m.in, drops = m.in[1:], true
+	}
+	m.accept(v)
+	if !drops {
+		m.wake()
+		return nil
 	}
 	m.dropped++
-	m.accept(v)
 	m.wake()
 	m.owner.p.lost(old, ErrMailboxFull)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/pando-agents/pando/supervisor"
@@ -211,5 +212,43 @@ func TestPIDIsRegisteredWhenItIsAskedForAndNotBefore(t *testing.T) {
 	r.Kill(nil)
 	if _, ok := r.sys.protoSystem().ProcessRegistry.GetLocal(pid.Id); ok || r.Ref().PID() != nil {
 		t.Error("a stopped actor has a PID")
+	}
+}
+
+// Those who send and the actor take from the same batch at the same time.
+func TestEveryMessageIsHandledOnceOrToldOnceWhileTheOldestAreDropped(t *testing.T) {
+	t.Parallel()
+	const senders, each = 4, 5000
+	var settled, sending sync.WaitGroup
+	handled := func(_ *Context[any], m any) {
+		o := m.(*order)
+		o.handled.Add(1)
+		o.settled.Done()
+	}
+	for _, capacity := range []int{1, 3} {
+		r := withSpec(t, &probe{receive: handled}, Spec[any]{Capacity: capacity, Overflow: DropOldest})
+		sent := make([]order, senders*each)
+		settled.Add(len(sent))
+		for s := range senders {
+			sending.Go(func() {
+				for i := range each {
+					o := &sent[s*each+i]
+					o.settled = &settled
+					if err := r.Ref().Offer(o); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		sending.Wait()
+		settled.Wait()
+		for i := range sent {
+			if n := sent[i].handled.Load() + sent[i].notRun.Load(); n != 1 {
+				t.Fatalf("a message was handled %d times and told %d times", sent[i].handled.Load(), sent[i].notRun.Load())
+			}
+		}
+		if st := r.Ref().Stats(); st.HighWater > capacity {
+			t.Errorf("%+v: more than %d have waited", st, capacity)
+		}
 	}
 }
