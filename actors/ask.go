@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 )
 
@@ -76,7 +77,10 @@ func Ask[M, R any](ctx context.Context, to Ref[M], request func(Reply[R]) M) (R,
 	}
 	c := &call[R]{done: done}
 	number, ended, err := box.pushAsk(ctx, request(Reply[R]{c}))
-	for err == nil {
+	if err == nil {
+		runtime.Gosched() // most answers are there when the actor has had its turn
+	}
+	for err == nil && c.state.Load() == callWaits {
 		select {
 		case <-done:
 			signals.Put(done)
@@ -88,7 +92,7 @@ func Ask[M, R any](ctx context.Context, to Ref[M], request func(Reply[R]) M) (R,
 		}
 	}
 	if !c.state.CompareAndSwap(callWaits, callLeft) {
-		<-done // the answer has won
+		<-done // the answer is there, or about to be
 		signals.Put(done)
 		return c.value, c.err
 	}
