@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/pando-agents/pando/bench/actors/measure"
 )
@@ -14,8 +15,13 @@ func goroutineLibrary() measure.Library {
 		measure.TellOutside: goroutineTell,
 		measure.TellInside:  goroutineTellInside,
 		measure.PingPong:    goroutinePingPong,
-		measure.Request:     goroutineRequest,
-		measure.Spawn:       func(n int) measure.Sample { return measure.Spawned(n, func(handled func()) { goroutines(n, handled) }) },
+		measure.Request:     func(n int) measure.Sample { return goroutineRequest(n, context.WithTimeout) },
+		measure.RequestShared: func(n int) measure.Sample {
+			ctx, cancel := context.WithTimeout(context.Background(), measure.Timeout)
+			defer cancel()
+			return goroutineRequest(n, the(ctx))
+		},
+		measure.Spawn: func(n int) measure.Sample { return measure.Spawned(n, func(handled func()) { goroutines(n, handled) }) },
 		measure.Idle: func(n int) measure.Sample {
 			return measure.Resting(n, func(handled func()) any { return goroutines(n, handled) })
 		},
@@ -85,7 +91,15 @@ func goroutinePingPong(n int) measure.Sample {
 	return measure.Timed(n, func() { pong <- &measure.Letter{N: n}; <-done })
 }
 
-func goroutineRequest(n int) measure.Sample {
+// deadline makes the context of a request.
+type deadline func(context.Context, time.Duration) (context.Context, context.CancelFunc)
+
+// the makes no context but that one.
+func the(ctx context.Context) deadline {
+	return func(context.Context, time.Duration) (context.Context, context.CancelFunc) { return ctx, func() {} }
+}
+
+func goroutineRequest(n int, within deadline) measure.Sample {
 	mailbox := make(chan *measure.Letter, capacity)
 	defer close(mailbox)
 	go func() {
@@ -94,7 +108,7 @@ func goroutineRequest(n int) measure.Sample {
 		}
 	}()
 	ask := func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), measure.Timeout)
+		ctx, cancel := within(context.Background(), measure.Timeout)
 		defer cancel()
 		m := &measure.Letter{Reply: make(chan *measure.Letter, 1)}
 		select {

@@ -17,7 +17,12 @@ func pandoLibrary() measure.Library {
 		measure.TellInside:     pandoTellInside,
 		measure.TellSupervised: func(n int) measure.Sample { return pandoTell(n, pandoChild) },
 		measure.PingPong:       pandoPingPong,
-		measure.Request:        pandoRequest,
+		measure.Request:        func(n int) measure.Sample { return pandoRequest(n, context.WithTimeout) },
+		measure.RequestShared: func(n int) measure.Sample {
+			ctx, cancel := context.WithTimeout(context.Background(), measure.Timeout)
+			defer cancel()
+			return pandoRequest(n, the(ctx))
+		},
 		measure.Spawn: func(n int) measure.Sample {
 			return measure.Spawned(n, func(handled func()) { pandoActors(n, pandoBare, handled) })
 		},
@@ -153,14 +158,14 @@ type query struct {
 	letter *measure.Letter
 }
 
-func pandoRequest(n int) measure.Sample {
+func pandoRequest(n int, within deadline) measure.Sample {
 	sys := pandoSystem()
 	defer sys.Close()
 	start, stop := pandoChild()
 	defer stop()
 	server := pandoActor(sys, start, func(_ *actors.Context[query], m query) { m.Send(m.letter) })
 	ask := func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), measure.Timeout)
+		ctx, cancel := within(context.Background(), measure.Timeout)
 		defer cancel()
 		_, err := actors.Ask(ctx, server, func(r actors.Reply[*measure.Letter]) query { return query{r, &measure.Letter{}} })
 		return err

@@ -9,6 +9,7 @@ const (
 	TellSupervised = "tell to a supervised actor"
 	PingPong       = "ping-pong"
 	Request        = "request with a deadline"
+	RequestShared  = "request, deadline of the caller"
 	Spawn          = "spawn"
 	SpawnChild     = "spawn, supervised"
 	Idle           = "idle"
