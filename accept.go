@@ -181,7 +181,7 @@ func (o *opening) HandleText(p []byte) {
 func (o *opening) open(m protocol.Envelope) {
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
-	next, err := o.agent.registry.Accept(ctx, o.peer, o.conn, m)
+	err := o.agent.registry.Accept(ctx, o.peer, o.conn, m, func(next transport.Handler) { o.next = next })
 	switch {
 	case errors.Is(err, registry.ErrInUse):
 		o.fail(transport.CodePolicy, "channel id is in use", failure{m.ChannelID, err})
@@ -189,7 +189,6 @@ func (o *opening) open(m protocol.Envelope) {
 		o.fail(closeTryLater, "no more channels", failure{m.ChannelID, err})
 	default:
 		o.opened()
-		o.next = next
 		o.agent.settler.opened()
 	}
 }
@@ -216,10 +215,10 @@ func (o *opening) HandlePong() {
 }
 
 func (o *opening) HandleWritable() {
-	// Nothing is written before the channel is open, so next is set long
-	// before this can be called; it is read on another goroutine then.
-	if next := o.next; next != nil {
-		next.HandleWritable()
+	// Another goroutine calls this, but only when something was written, and
+	// next is set before that.
+	if o.next != nil {
+		o.next.HandleWritable()
 	}
 }
 

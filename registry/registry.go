@@ -121,21 +121,22 @@ func (r *Registry) start(ctx context.Context, ch *channel.Channel) error {
 	return err
 }
 
-// Accept finds or spawns the channel that open asks for on conn, and returns the
-// handler for the rest of what comes there.
-func (r *Registry) Accept(ctx context.Context, peer string, conn *transport.Conn, open protocol.Envelope) (transport.Handler, error) {
+// Accept finds or spawns the channel that open asks for on conn. adopt gets the
+// handler for the rest of what comes there, before anything is written.
+func (r *Registry) Accept(ctx context.Context, peer string, conn *transport.Conn, open protocol.Envelope, adopt func(transport.Handler)) error {
 	// A copy: the id is a part of the frame that it came in, and lives longer.
 	cfg := channel.Config{ID: strings.Clone(open.ChannelID), Peer: peer}
 	a, err := r.ask(ctx, &query{kind: askAccept, config: cfg, env: r.env})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if a.spawned {
 		if err := r.start(ctx, a.channel); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return a.channel.Attach(conn, open), nil
+	a.channel.Attach(conn, open, adopt)
+	return nil
 }
 
 // Full reports whether peer could not open another channel. It is a cheap guess

@@ -172,15 +172,16 @@ func (c *Channel) Dial() { c.dial() }
 
 // Attach gives the channel a connection that the peer has made, with the
 // channel.open that came on it. The reader calls it; what the reader gets next
-// comes after it.
-func (c *Channel) Attach(conn *transport.Conn, open protocol.Envelope) transport.Handler {
+// comes after it. adopt gets the handler for that before anything is written on
+// the connection.
+func (c *Channel) Attach(conn *transport.Conn, open protocol.Envelope, adopt func(transport.Handler)) {
 	l := c.link(conn)
+	adopt(l)
 	in := c.newInput(inputAttach)
 	in.link, in.ev.Message = l, open
 	if !c.control(in) {
 		conn.Close(closeNormal, "channel closed")
 	}
-	return l
 }
 
 func (c *Channel) link(conn *transport.Conn) *link {
