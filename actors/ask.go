@@ -31,6 +31,7 @@ type call[R any] struct {
 	done  chan struct{} // has room for one; the answer is there
 	value R
 	err   error
+	asked *asked // set when the asker is far away: the answer goes there
 }
 
 // Send answers the request. It reports whether the asker still waited.
@@ -51,6 +52,10 @@ func (r Reply[R]) answer(v R, err error) bool {
 	if c == nil || !c.state.CompareAndSwap(callWaits, callAnswered) {
 		return false
 	}
+	if c.asked != nil {
+		c.asked.answered(v, err)
+		return true
+	}
 	c.value, c.err = v, err
 	c.done <- struct{}{}
 	return true
@@ -68,7 +73,7 @@ func Ask[M, R any](ctx context.Context, to Ref[M], request func(Reply[R]) M) (R,
 	var none R
 	box := to.box()
 	if box == nil {
-		return none, ErrStopped
+		return askFar(ctx, to.process.far, request)
 	}
 	signals := &to.process.sys.signals
 	done, ok := signals.Get().(chan struct{})
@@ -145,5 +150,8 @@ func (m *mailbox[M]) tellAskers() {
 	if m.asked != nil {
 		close(m.asked)
 		m.asked = nil
+	}
+	if m.owes != nil {
+		m.failAsked()
 	}
 }

@@ -26,6 +26,7 @@ type mailbox[M any] struct {
 	in      []M
 	room    chan struct{} // closed when room appears; nil while nobody waits
 	asked   chan struct{} // closed when an incarnation ends; nil while nobody asks
+	owes    *asked        // the latest request from afar that has no answer yet
 	pushed  uint64        // user messages accepted, ever
 	gone    uint64        // those of pushed that went with incarnations that have ended
 	dropped uint64        // user messages that a policy has dropped

@@ -15,6 +15,7 @@ import (
 type Process[M any] struct {
 	sys  *System
 	spec Spec[M]
+	far  Far[M] // set when the actor lives elsewhere: there is nothing else then
 
 	mu    sync.Mutex // what its shells and incarnations share with others, too
 	shell atomic.Pointer[shell[M]]

@@ -24,7 +24,7 @@ func (r Ref[M]) box() *mailbox[M] {
 func (r Ref[M]) Tell(ctx context.Context, m M) error {
 	box := r.box()
 	if box == nil {
-		return ErrStopped
+		return r.process.beyond(ctx, m)
 	}
 	err := box.push(m)
 	switch {
@@ -40,7 +40,7 @@ func (r Ref[M]) Tell(ctx context.Context, m M) error {
 func (r Ref[M]) Offer(m M) error {
 	box := r.box()
 	if box == nil {
-		return ErrStopped
+		return r.process.beyond(never(), m)
 	}
 	if err := box.push(m); err != errDropped {
 		return err
@@ -50,7 +50,7 @@ func (r Ref[M]) Offer(m M) error {
 
 // Control puts m in the control lane, before all user messages. The lane is
 // not bounded; it is for the owner of the actor, not for what strangers can
-// cause.
+// cause, and not for actors that live elsewhere.
 func (r Ref[M]) Control(m M) error {
 	box := r.box()
 	if box == nil {

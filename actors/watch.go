@@ -23,6 +23,9 @@ type watcher struct{ f func(Down) }
 // call. Whoever wants to hear of the next incarnation too asks again.
 func (r Ref[M]) OnDown(f func(Down)) (unwatch func() bool) {
 	p := r.process
+	if p.far != nil {
+		return p.far.OnDown(f)
+	}
 	var cx *Context[M]
 	p.mu.Lock()
 	if s := p.shell.Load(); s != nil {

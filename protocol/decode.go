@@ -16,8 +16,8 @@ import (
 // another only in case counts as repeated. Unknown keys are checked and
 // ignored. meta and content must be objects, content.type a non-empty string,
 // content.data an object; absent or null data becomes {}. In meta everything is
-// optional and null is the same as absent; sequence is an integer, the rest are
-// strings. A sender_id wins over sender, also when it is null.
+// optional and null is the same as absent; sequence and timeout_ms are integers,
+// the rest are strings. A sender_id wins over sender, also when it is null.
 //
 // Every error is an *Error with code CodeInvalidJSON, CodeInvalidMessage,
 // CodeInvalidContent, CodeTooLarge or CodeTooDeep. Decode is safe for concurrent
@@ -60,12 +60,14 @@ const (
 	fieldSenderID
 	fieldRecipient
 	fieldReplyTo
+	fieldActor
 	fieldType
 
 	// The fields before this one hold strings.
 	stringFields
 
 	fieldSequence
+	fieldTimeout
 	fieldData
 	fieldMeta
 	fieldContent
@@ -109,6 +111,10 @@ func lookup(in part, name []byte) field {
 			return fieldRecipient
 		case "reply_to":
 			return fieldReplyTo
+		case "actor":
+			return fieldActor
+		case "timeout_ms":
+			return fieldTimeout
 		}
 	}
 	return fieldUnknown
@@ -128,6 +134,7 @@ type decoder struct {
 	exact    uint32 // bit 1<<f: the key of field f was there
 	texts    [stringFields]ref
 	sequence int64
+	timeout  int64
 	data     ref
 }
 
@@ -253,7 +260,9 @@ func (d *decoder) fieldValue(i int, f field) int {
 	case fieldContent:
 		return d.partValue(i, partContent, "content is not an object")
 	case fieldSequence:
-		return d.sequenceValue(i)
+		return d.integerValue(i, &d.sequence, "meta.sequence is not an integer of 64 bits")
+	case fieldTimeout:
+		return d.integerValue(i, &d.timeout, "meta.timeout_ms is not an integer of 64 bits")
 	case fieldData:
 		return d.dataValue(i)
 	}
@@ -297,6 +306,7 @@ func (d *decoder) wrongString(f field, what string) {
 		fieldSenderID:  "sender_id",
 		fieldRecipient: "recipient",
 		fieldReplyTo:   "reply_to",
+		fieldActor:     "actor",
 	}
 	if f == fieldType {
 		d.wrong(CodeInvalidContent, "content.type"+what)
@@ -305,16 +315,16 @@ func (d *decoder) wrongString(f field, what string) {
 	}
 }
 
-func (d *decoder) sequenceValue(i int) int {
+func (d *decoder) integerValue(i int, to *int64, message string) int {
 	end := d.value(i)
 	if end < 0 || d.b[i] == 'n' {
 		return end
 	}
 	n, ok := parseInt(d.b[i:end])
 	if !ok {
-		d.wrong(CodeInvalidMessage, "meta.sequence is not an integer of 64 bits")
+		d.wrong(CodeInvalidMessage, message)
 	}
-	d.sequence = n
+	*to = n
 	return end
 }
 
@@ -388,6 +398,7 @@ func (d *decoder) envelope(e *Envelope) {
 		d.bytes(sender),
 		d.bytes(d.texts[fieldRecipient]),
 		d.bytes(d.texts[fieldReplyTo]),
+		d.bytes(d.texts[fieldActor]),
 		typ,
 		data,
 	}
@@ -408,11 +419,12 @@ func (d *decoder) envelope(e *Envelope) {
 	e.Timestamp, text = text[:len(parts[2])], text[len(parts[2]):]
 	e.Sender, text = text[:len(parts[3])], text[len(parts[3]):]
 	e.Recipient, text = text[:len(parts[4])], text[len(parts[4]):]
-	e.ReplyTo, e.Type = text[:len(parts[5])], text[len(parts[5]):]
+	e.ReplyTo, text = text[:len(parts[5])], text[len(parts[5]):]
+	e.Actor, e.Type = text[:len(parts[6])], text[len(parts[6]):]
 	if known != "" {
 		e.Type = known
 	}
-	e.Sequence = d.sequence
+	e.Sequence, e.Timeout = d.sequence, d.timeout
 }
 
 // knownType returns the constant equal to name, so that the usual types are not

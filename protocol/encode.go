@@ -8,8 +8,9 @@ import (
 
 // AppendEncode appends the envelope as compact JSON in UTF-8 to dst. Empty
 // Sender, Recipient and ReplyTo are written as null, an empty Timestamp as Time
-// (see AppendTimestamp) or, if that is zero, as null, empty Data as {}. Data is written as it is: it must be
-// a JSON object that Decode would accept (see CheckData). Invalid UTF-8 in a
+// (see AppendTimestamp) or, if that is zero, as null, empty Data as {}; an empty
+// Actor and a Timeout of 0 are left out. Data is written as it is: it must be a
+// JSON object that Decode would accept (see CheckData). Invalid UTF-8 in a
 // string becomes U+FFFD. Nothing is allocated when dst has room.
 func AppendEncode(dst []byte, e *Envelope) []byte {
 	dst = append(dst, `{"meta":{"message_id":`...)
@@ -32,6 +33,14 @@ func AppendEncode(dst []byte, e *Envelope) []byte {
 	dst = appendStringOrNull(dst, e.Recipient)
 	dst = append(dst, `,"reply_to":`...)
 	dst = appendStringOrNull(dst, e.ReplyTo)
+	if e.Actor != "" {
+		dst = append(dst, `,"actor":`...)
+		dst = appendString(dst, e.Actor)
+	}
+	if e.Timeout != 0 {
+		dst = append(dst, `,"timeout_ms":`...)
+		dst = strconv.AppendInt(dst, e.Timeout, 10)
+	}
 	dst = append(dst, `},"content":{"type":`...)
 	dst = appendString(dst, e.Type)
 	dst = append(dst, `,"data":`...)

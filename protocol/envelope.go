@@ -43,6 +43,13 @@ type Envelope struct {
 	Recipient string
 	// ReplyTo is the id of the message answered; empty means null or absent.
 	ReplyTo string
+	// Actor is the name of the actor at the receiving agent that the message is
+	// for; empty means the agent itself. Only peers with capability "pando.1"
+	// know it.
+	Actor string
+	// Timeout is how long the sender waits for the answer to a message with an
+	// Actor, in milliseconds; 0 means that it wants none.
+	Timeout int64
 	// Type is content.type.
 	Type string
 	// Data is the JSON text of content.data, kept as it came. Empty is

@@ -14,6 +14,17 @@ type budget struct {
 	wake chan struct{} // closed when bytes come back; nil while nobody waits
 }
 
+// try takes n bytes if it need not wait for them.
+func (b *budget) try(n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.used > 0 && b.used+n > b.max {
+		return false
+	}
+	b.used += n
+	return true
+}
+
 // acquire takes n bytes, waiting for them until ctx ends or stop is closed.
 func (b *budget) acquire(ctx context.Context, stop <-chan struct{}, n int) bool {
 	for {

@@ -46,6 +46,7 @@ type Channel struct {
 	calls   calls
 	queue   queue
 	inbox   *inbox
+	later   later
 	gate    gate
 	inbound budget
 	out     budget
@@ -244,6 +245,7 @@ func (c *Channel) opened(e *session.Effect) {
 	if e.Reopened {
 		c.reopened.Add(1)
 	}
+	c.env.Changed(c, protocol.StateConnected)
 }
 
 // WaitOpen returns when the channel is open, or why it will not be.
@@ -320,6 +322,7 @@ func (c *Channel) finish(err *Error, code int, reason string, orderly bool) {
 		c.mu.Unlock()
 		c.calls.end(c.ending("request"))
 		c.queue.close(err, orderly)
+		c.later.end(c.ending("answer"))
 		if c.inbox != nil {
 			c.inbox.end(err)
 		}
@@ -327,6 +330,7 @@ func (c *Channel) finish(err *Error, code int, reason string, orderly bool) {
 			conn.Close(code, reason)
 		}
 		c.env.Closed(c)
+		c.env.Changed(c, protocol.StateClosed)
 	})
 }
 
@@ -337,6 +341,9 @@ func (c *Channel) Drain(ctx context.Context) error {
 	self, _ := ctx.Value(jobKey{}).(*job)
 	for {
 		idle := c.queue.wait(self)
+		if idle == nil {
+			idle = c.later.wait(c.env.Now())
+		}
 		if idle == nil {
 			idle = c.calls.wait()
 		}

@@ -120,6 +120,7 @@ func (i *incarnation) stateChanged(e *session.Effect) {
 		ch.log().Warn("channel lost its connection", "err", e.Err)
 		ch.cell.link = nil
 		ch.conn.Store(nil)
+		ch.env.Changed(ch, protocol.StateReconnecting)
 	default:
 		ch.log().Debug("channel "+e.To.String(), "was", e.From.String())
 	}

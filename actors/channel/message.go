@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/pando-agents/pando/protocol"
 )
@@ -23,6 +24,10 @@ type Message struct {
 	Timestamp string
 	// Peer is the verified sender, whatever the message says.
 	Peer string
+	// Actor is the actor of this agent that the message is for, and Timeout how
+	// long its sender waits for the answer; 0 means that it wants none.
+	Actor   string
+	Timeout time.Duration
 
 	channel *Channel
 	epoch   uint64
@@ -84,8 +89,15 @@ type Spec struct {
 func newMessage(c *Channel, e *protocol.Envelope, epoch uint64) *Message {
 	return &Message{
 		ID: e.MessageID, ReplyTo: e.ReplyTo, Type: e.Type, Data: e.Data, Sequence: e.Sequence,
-		Timestamp: e.Timestamp, Peer: c.peer, channel: c, epoch: epoch,
+		Timestamp: e.Timestamp, Peer: c.peer, Actor: e.Actor, Timeout: patience(e.Timeout), channel: c, epoch: epoch,
 	}
+}
+
+// longest bounds what a peer says of its patience.
+const longest = 24 * time.Hour
+
+func patience(ms int64) time.Duration {
+	return time.Duration(min(max(ms, 0), int64(longest/time.Millisecond))) * time.Millisecond
 }
 
 // encode makes content.data of what the application gave: a JSON object.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pando-agents/pando/actors"
+	"github.com/pando-agents/pando/protocol"
 	"github.com/pando-agents/pando/protocol/session"
 	"github.com/pando-agents/pando/transport"
 )
@@ -64,6 +65,9 @@ type Env struct {
 	Handler func(messageType string) *Spec
 	// Fallback is asked after the inbox: the default handlers.
 	Fallback func(messageType string) *Spec
+	// Actors handles the messages that are for actors of this agent; nil means
+	// that it has none.
+	Actors *Spec
 	// Connect makes an authenticated connection to peer. A *ConnectError
 	// says whether it is worth trying again.
 	Connect func(ctx context.Context, peer, url string) (*transport.Conn, error)
@@ -86,6 +90,10 @@ type Env struct {
 	Logger *slog.Logger
 	// Closed is called once when a channel has ended.
 	Closed func(c *Channel)
+	// Changed is called when a channel can be written to (StateConnected), when
+	// it has lost its connection (StateReconnecting) and when it has ended
+	// (StateClosed). It must not block.
+	Changed func(c *Channel, state protocol.State)
 	// Draining makes requests be answered "shutting_down".
 	Draining atomic.Bool
 	// Now, AfterFunc, NewID and Rand default to the real ones.
@@ -154,5 +162,8 @@ func (e *Env) Prepare() {
 	}
 	if e.Closed == nil {
 		e.Closed = func(*Channel) {}
+	}
+	if e.Changed == nil {
+		e.Changed = func(*Channel, protocol.State) {}
 	}
 }

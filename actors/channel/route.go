@@ -14,6 +14,10 @@ import (
 // answered "unsupported_type", unless it is an event or itself an answer, which
 // are counted and dropped.
 func (c *Channel) route(m *Message) {
+	if m.Actor != "" {
+		c.routeToActor(m)
+		return
+	}
 	spec := c.env.Handler(m.Type)
 	if spec == nil && c.inbox != nil {
 		if !c.inbox.push(m) {
@@ -28,12 +32,27 @@ func (c *Channel) route(m *Message) {
 		c.unsupported(m)
 		return
 	}
-	answerable := mayAnswer(m.Type)
+	c.enqueue(m, spec, spec.Ordered || m.Type == protocol.TypeEvent, mayAnswer(m.Type))
+}
+
+// routeToActor has a message delivered to an actor of this agent, in the order
+// in which all of them and the events have come.
+func (c *Channel) routeToActor(m *Message) {
+	if c.env.Actors == nil {
+		if m.Timeout > 0 {
+			c.unsupported(m)
+		}
+		return
+	}
+	c.enqueue(m, c.env.Actors, true, m.Timeout > 0)
+}
+
+func (c *Channel) enqueue(m *Message, spec *Spec, ordered, answerable bool) {
 	if answerable && c.env.Draining.Load() {
 		c.answerError(m, protocol.CodeShuttingDown, "the agent is shutting down", "")
 		return
 	}
-	switch c.queue.push(m, spec, spec.Ordered || m.Type == protocol.TypeEvent, !answerable) {
+	switch c.queue.push(m, spec, ordered, !answerable) {
 	case overloaded:
 		if n := c.refused.Add(1); n&(n-1) == 0 { // the log must not be flooded along with us
 			c.log().Warn("request refused: too many wait for their handlers", "type", m.Type, "refused", n)
@@ -143,7 +162,9 @@ func (c *Channel) runJob(j *job) (kept bool) {
 		c.log().Warn("abandoned handler returned", "type", j.message.Type, "message_id", j.message.ID)
 		return false
 	}
-	c.answer(j.message, answer, err)
+	if answer != Later || err != nil {
+		c.answer(j.message, answer, err)
+	}
 	return true
 }
 

@@ -24,14 +24,27 @@ func (c *Channel) Send(ctx context.Context, messageType string, data any) (id st
 	if err != nil {
 		return "", err
 	}
+	return c.send(ctx, address{messageType: messageType}, raw)
+}
+
+// address says who at the peer gets a message.
+type address struct{ actor, messageType string }
+
+func (c *Channel) send(ctx context.Context, to address, raw []byte) (id string, err error) {
 	if err := c.admit(ctx, "send", len(raw)); err != nil {
 		return "", err
 	}
-	in := c.newInput(inputEvent)
-	in.ev.Kind, in.ev.ID = session.EventSend, c.env.NewID()
-	in.ev.Type, in.ev.Data = messageType, raw
+	in := c.sending(to, raw)
 	id = in.ev.ID
 	return id, c.submit(ctx, "send", in, len(raw))
+}
+
+// sending makes the input that writes a message.
+func (c *Channel) sending(to address, raw []byte) *input {
+	in := c.newInput(inputEvent)
+	in.ev.Kind, in.ev.ID = session.EventSend, c.env.NewID()
+	in.ev.Actor, in.ev.Type, in.ev.Data = to.actor, to.messageType, raw
+	return in
 }
 
 // Request writes a message of the given type ("request" by convention) and
@@ -46,6 +59,10 @@ func (c *Channel) Request(ctx context.Context, messageType string, data any) (*M
 	if err != nil {
 		return nil, err
 	}
+	return c.request(ctx, address{messageType: messageType}, raw)
+}
+
+func (c *Channel) request(ctx context.Context, to address, raw []byte) (*Message, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		var cancel context.CancelFunc
@@ -54,26 +71,26 @@ func (c *Channel) Request(ctx context.Context, messageType string, data any) (*M
 		deadline, _ = ctx.Deadline()
 	}
 	for {
-		m, err := c.requestOnce(ctx, messageType, raw, deadline)
+		m, err := c.requestOnce(ctx, to, raw, deadline)
 		if !errors.Is(err, ErrNotSent) || ctx.Err() != nil {
 			return m, err
 		}
 	}
 }
 
-func (c *Channel) requestOnce(ctx context.Context, messageType string, raw []byte, deadline time.Time) (*Message, error) {
+func (c *Channel) requestOnce(ctx context.Context, to address, raw []byte, deadline time.Time) (*Message, error) {
 	if err := c.admit(ctx, "request", len(raw)); err != nil {
 		return nil, err
 	}
-	id := c.env.NewID()
+	in := c.sending(to, raw)
+	id := in.ev.ID
 	call, err := c.calls.add(id)
 	if err != nil {
+		in.free()
 		c.out.release(len(raw) + 1)
 		return nil, err
 	}
-	in := c.newInput(inputEvent)
-	in.ev.Kind, in.ev.ID, in.ev.Request = session.EventSend, id, true
-	in.ev.Type, in.ev.Data, in.ev.Deadline = messageType, raw, deadline
+	in.ev.Request, in.ev.Deadline = true, deadline
 	if err := c.submit(ctx, "request", in, len(raw)); err != nil {
 		c.calls.take(id)
 		return nil, err

@@ -17,7 +17,7 @@ const (
 	EventReceived
 	// EventAlive: a pong or any other sign of life was read (Epoch).
 	EventAlive
-	// EventSend: the application wants to send (ID, Type, Data, ReplyTo,
+	// EventSend: the application wants to send (ID, Actor, Type, Data, ReplyTo,
 	// Request, Deadline, Epoch). A Request waits for the reply to ID. Epoch
 	// binds the message to one connection, as a handler's answer is; 0 means
 	// whichever is up. An empty ID is filled in from Config.NewID.
@@ -61,6 +61,7 @@ type Event struct {
 	At       time.Time // of every event; should not run backwards
 	Deadline time.Time // of a request; zero means none
 	ID       string
+	Actor    string // the actor of the peer that it is for
 	Type     string
 	ReplyTo  string
 	Reason   string

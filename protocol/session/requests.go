@@ -29,7 +29,7 @@ func (s *Session) send(ev *Event) {
 	case ev.Request:
 		s.sendRequest(ev)
 	default:
-		s.write(ev.ID, ev.Type, ev.Data, ev.ReplyTo, false)
+		s.write(ev.ID, ev.Type, ev.Data, ev.ReplyTo, false).Actor = ev.Actor
 	}
 }
 
@@ -58,10 +58,18 @@ func (s *Session) sendRequest(ev *Event) {
 	if s.pending == nil {
 		s.pending = make(map[string]request)
 	}
-	s.write(id, ev.Type, ev.Data, ev.ReplyTo, false)
+	m := s.write(id, ev.Type, ev.Data, ev.ReplyTo, false)
+	if ev.Actor != "" {
+		m.Actor, m.Timeout = ev.Actor, timeout(deadline-s.now)
+	}
 	s.pending[id] = request{deadline: deadline, sequence: s.numbers.sent}
 	s.peak = max(s.peak, uint16(min(len(s.pending), manyPending)))
 	s.timers.due[timerRequests] = min(s.timers.due[timerRequests], deadline)
+}
+
+// timeout is d in milliseconds, at least 1 and at most some days.
+func timeout(d time.Duration) int64 {
+	return min(max(int64(d/time.Millisecond), 1), 1<<30)
 }
 
 func (s *Session) fail(id, reason string, err error) {

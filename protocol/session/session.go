@@ -138,8 +138,9 @@ func (s *Session) emit(kind EffectKind) *Effect {
 	return e
 }
 
-// write emits a message of this side.
-func (s *Session) write(id, typ string, data []byte, replyTo string, control bool) {
+// write emits a message of this side and returns it; the pointer is good until
+// the next emit.
+func (s *Session) write(id, typ string, data []byte, replyTo string, control bool) *protocol.Envelope {
 	if id == "" {
 		id = s.cfg.NewID()
 	}
@@ -156,6 +157,7 @@ func (s *Session) write(id, typ string, data []byte, replyTo string, control boo
 	m.ReplyTo = replyTo
 	m.Type = typ
 	m.Data = data
+	return m
 }
 
 func (s *Session) drop(why, id string) {
