@@ -25,8 +25,8 @@ type rare struct {
 	cancel context.CancelCauseFunc
 	reason error // why it has ended
 
-	notices  map[dropper]struct{}
-	watchers map[*watcher]struct{}
+	notices map[dropper]struct{}
+	kin     *kin
 }
 
 // extra returns the rare part, made when it is needed. It is called with the
@@ -93,7 +93,7 @@ func (c *Context[M]) end(reason error) {
 	var left rare
 	if c.rare != nil {
 		left = *c.rare
-		c.rare.notices, c.rare.watchers = nil, nil
+		c.rare.notices, c.rare.kin = nil, nil
 	}
 	mu.Unlock()
 	for n := range left.notices {
@@ -106,8 +106,9 @@ func (c *Context[M]) end(reason error) {
 		}
 		left.cancel(cause)
 	}
-	for w := range left.watchers {
-		c.shell.p.tell(w.f, Down{Actor: c.shell.p.spec.Name, Generation: c.generation, Reason: reason})
+	if left.kin != nil {
+		p := c.shell.p
+		left.kin.tell(c, Down{Actor: p.spec.Name, Generation: c.generation, Reason: reason}, p.tell)
 	}
 }
 

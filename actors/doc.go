@@ -8,8 +8,8 @@
 // incarnation, which the factory makes anew.
 //
 // Tell sends, Ask sends and waits for a typed Reply, Watch tells of the end of
-// another actor, Context.After and Context.Every are timers, and Behave makes an
-// actor of state functions. The spec says what a full mailbox does and what
+// another actor, Link shares it, Context.After and Context.Every are timers, and
+// Behave makes an actor of state functions. The spec says what a full mailbox does and what
 // becomes of queued messages after a failure. Package actortest tests actors; a
 // Seeded system repeats the order in which they ran.
 //

@@ -41,6 +41,8 @@ func (s *shell[M]) system(v any) {
 		}
 	case *notice[M]:
 		s.notice(m)
+	case *severance[M]:
+		s.severance(m)
 	case returned:
 		s.clear()
 		if cx := s.cx.Load(); cx != nil {
@@ -80,6 +82,9 @@ func (s *shell[M]) start(m *startMessage[M]) {
 	}, func(err error) {
 		if err == nil && cx.Fenced() {
 			err = ErrFenced
+		}
+		if err == nil {
+			err = cx.severed()
 		}
 		if err != nil {
 			cx.left.Store(true) // it never was in charge: Start's error tells its end

@@ -44,17 +44,16 @@ func (r Ref[M]) OnDown(f func(Down)) (unwatch func() bool) {
 		return func() bool { return false }
 	}
 	w := &watcher{f}
-	rare := cx.extra()
-	if rare.watchers == nil {
-		rare.watchers = make(map[*watcher]struct{})
-	}
-	rare.watchers[w] = struct{}{}
+	cx.kin().watch(w)
 	p.mu.Unlock()
 	return func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		_, there := rare.watchers[w]
-		delete(rare.watchers, w)
+		if cx.over {
+			return false
+		}
+		_, there := cx.kin().watchers[w]
+		delete(cx.kin().watchers, w)
 		return there
 	}
 }

@@ -119,7 +119,7 @@ func TestWatchEndsWithTheIncarnationThatWatches(t *testing.T) {
 	}})
 	r.tell("watch", func() { panic("broken") })
 	r.ended(1)
-	if n := len(target.shell.Load().cx.Load().rare.watchers); n != 0 {
+	if n := len(target.shell.Load().cx.Load().rare.kin.watchers); n != 0 {
 		t.Errorf("%d watchers are left", n)
 	}
 	target.tell(func() { panic("broken") })
