@@ -124,7 +124,7 @@ func (r *registry) enrol(ctx context.Context, kinds ...identity.KeyType) ([]iden
 		if x.Key, err = identity.GenerateKey(kind, nil); err != nil {
 			return nil, err
 		}
-		if x.AgentID, x.AgentSecret, err = c.RegisterAgent(ctx, "bench", x.Key.Public(), false); err != nil {
+		if x.AgentID, x.AgentSecret, err = c.RegisterAgent(ctx, "bench", x.Key.Public(), false, identity.Announcement{}); err != nil {
 			return nil, err
 		}
 		all[i] = x

@@ -25,6 +25,9 @@ type Agent struct {
 	UpdatedAt    string       `json:"updated_at"`
 	Permissions  []Permission `json:"permissions"`
 	RequireProof bool         `json:"require_proof"`
+	Endpoint     string       `json:"endpoint"` // this and what follows is left out in lists
+	Description  string       `json:"description"`
+	Capabilities []string     `json:"capabilities"`
 }
 
 // Permission lets another agent, or all agents of a provider, talk to an
@@ -64,18 +67,18 @@ func (c *Client) RegisterProvider(ctx context.Context, name, email string) (Prov
 
 // RegisterAgent makes a new agent of the provider in the credentials and
 // returns its id and secret, which is told only once. requireProof asks for
-// tokens that are always bound to the key. An original registry ignores name
-// and requireProof and takes RSA keys only. Like RegisterProvider, it is not
-// always repeated.
-func (c *Client) RegisterAgent(ctx context.Context, name string, key *PublicKey, requireProof bool) (id, secret string, err error) {
+// tokens that are always bound to the key; about is what others may know of it.
+// An original registry ignores all but the key, which has to be RSA. Like
+// RegisterProvider, it is not always repeated.
+func (c *Client) RegisterAgent(ctx context.Context, name string, key *PublicKey, requireProof bool, about Announcement) (id, secret string, err error) {
 	const op = "register agent"
-	body := map[string]any{"provider_id": c.o.Credentials.ProviderID, "dpop_public_key": key.PEM()}
-	if name != "" {
-		body["name"] = name
-	}
-	if requireProof {
-		body["require_proof"] = true
-	}
+	body := struct {
+		Provider     string `json:"provider_id"`
+		Name         string `json:"name,omitempty"`
+		Key          string `json:"dpop_public_key"`
+		RequireProof bool   `json:"require_proof,omitempty"`
+		Announcement
+	}{c.o.Credentials.ProviderID, name, key.PEM(), requireProof, about}
 	var answer struct {
 		ID     string `json:"agent_id"`
 		Secret string `json:"agent_secret"`

@@ -34,9 +34,15 @@ func TestAdministrationSpeaksTheRegistrysRoutes(t *testing.T) {
 		{func(c *Client) (any, error) { return c.RegisterProvider(t.Context(), "n", "a@b.c") },
 			"POST", "/providers/register", `{"contact_email":"a@b.c","name":"n"}`, `{"id":"i","provider_secret":"s"}`, Provider{ID: "i", Secret: "s"}, true},
 		{func(c *Client) (any, error) {
-			id, secret, err := c.RegisterAgent(t.Context(), "n", key, true)
+			id, secret, err := c.RegisterAgent(t.Context(), "n", key, true, Announcement{})
 			return id + secret, err
-		}, "POST", "/agents/register", `{"dpop_public_key":` + string(pem) + `,"name":"n","provider_id":"` + testProvider + `","require_proof":true}`,
+		}, "POST", "/agents/register", `{"provider_id":"` + testProvider + `","name":"n","dpop_public_key":` + string(pem) + `,"require_proof":true}`,
+			`{"agent_id":"` + testAgent + `","agent_secret":"s"}`, testAgent + "s", false},
+		{func(c *Client) (any, error) {
+			id, secret, err := c.RegisterAgent(t.Context(), "", key, false, Announcement{new("wss://a.example/ws"), new("d"), []string{"c"}})
+			return id + secret, err
+		}, "POST", "/agents/register", `{"provider_id":"` + testProvider + `","dpop_public_key":` + string(pem) +
+			`,"endpoint":"wss://a.example/ws","description":"d","capabilities":["c"]}`,
 			`{"agent_id":"` + testAgent + `","agent_secret":"s"}`, testAgent + "s", false},
 		{func(c *Client) (any, error) { return c.Agent(t.Context(), testAgent) },
 			"GET", "/agents/" + testAgent, "", agentJSON, agent, false},

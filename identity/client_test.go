@@ -467,7 +467,7 @@ func TestClientNeedsTheCredentialsOfWhatItDoes(t *testing.T) {
 	t.Cleanup(c.Close)
 	_, tokenErr := c.Token(t.Context(), testTarget)
 	_, verifyErr := c.Verify(t.Context(), "a.b.c")
-	_, _, registerErr := c.RegisterAgent(t.Context(), "", ed25519Key().Public(), false)
+	_, _, registerErr := c.RegisterAgent(t.Context(), "", ed25519Key().Public(), false, Announcement{})
 	for i, err := range []error{tokenErr, verifyErr, registerErr} {
 		if !errors.Is(err, ErrInvalidCredentials) {
 			t.Errorf("%d: err = %v", i, err)

@@ -28,6 +28,7 @@ var (
 	ErrRateLimited        = &Error{Code: "rate_limited"}        // 429, after all retries
 	ErrUnavailable        = &Error{Code: "unavailable"}         // the identity registry cannot be reached or is failing
 	ErrBadResponse        = &Error{Code: "bad_response"}        // an answer that is not one of an identity registry
+	ErrForbiddenEndpoint  = &Error{Code: "forbidden_endpoint"}  // an endpoint that is none, or one that may not be dialled
 	ErrReplayStoreFull    = &Error{Code: "replay_store_full"}   // no room to remember another proof
 )
 

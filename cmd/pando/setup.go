@@ -157,7 +157,7 @@ func (a *app) addAgent(ctx context.Context, f *setupFlags, kind identity.KeyType
 		return err
 	}
 	defer client.Close()
-	id, secret, err := client.RegisterAgent(ctx, f.name, key.Public(), false)
+	id, secret, err := client.RegisterAgent(ctx, f.name, key.Public(), false, identity.Announcement{})
 	if err != nil {
 		return fmt.Errorf("%w (the provider is in %s: the same command goes on from there)", err, f.envFile)
 	}

@@ -194,6 +194,12 @@ func (r *Registry) RequireProof(a identity.Credentials) {
 	r.call("PATCH", "/agents/"+a.AgentID, map[string]bool{"require_proof": true}, nil)
 }
 
+// Announce sets the endpoint under which others find an agent; empty takes it away.
+func (r *Registry) Announce(a identity.Credentials, endpoint string) {
+	r.t.Helper()
+	r.call("PATCH", "/agents/"+a.AgentID, map[string]string{"endpoint": endpoint}, nil)
+}
+
 // Delete removes an agent.
 func (r *Registry) Delete(a identity.Credentials) {
 	r.t.Helper()

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,8 +24,22 @@ type agentView struct {
 	Updated      string       `json:"updated_at"`
 	Status       string       `json:"status"`
 	RequireProof bool         `json:"require_proof"`
+	*announcedView
 }
 
+// announcedView is what an agent lets others know. It may be long, so lists
+// leave it out.
+type announcedView struct {
+	Endpoint     string          `json:"endpoint"`
+	Description  string          `json:"description"`
+	Capabilities json.RawMessage `json:"capabilities"`
+}
+
+func viewOfAnnounced(a agent) *announcedView {
+	return &announcedView{a.endpoint, a.description, json.RawMessage(a.capabilities)}
+}
+
+// viewOfAgent is the view of an agent in lists.
 func viewOfAgent(a agent) agentView {
 	return agentView{ID: a.id, Provider: a.provider, Name: a.name, Permissions: a.permissions,
 		Created: stamp(a.created), Updated: stamp(a.updated), Status: a.status, RequireProof: a.requireProof}
@@ -68,7 +83,7 @@ func (s *Server) readAgent(r *http.Request) (agent, error) {
 		return agent{}, err
 	}
 	now := s.opts.Now()
-	a := agent{status: statusActive, created: now, updated: now}
+	a := agent{status: statusActive, created: now, updated: now, capabilities: "[]"}
 	if a.provider = f.required("provider_id"); len(f.bad) == 0 {
 		a.provider = f.uuid4("provider_id", a.provider)
 	}
@@ -80,6 +95,9 @@ func (s *Server) readAgent(r *http.Request) (agent, error) {
 	}
 	if required := f.flag("require_proof"); required != nil {
 		a.requireProof = *required
+	}
+	if err := f.announcement().to(&a); err != nil {
+		return a, err
 	}
 	if name := f.agentName("name"); name != nil {
 		a.name = *name
@@ -122,7 +140,9 @@ func (s *Server) agentInfo(r *http.Request) (any, error) {
 	if a.permissions, err = s.store.permissions(r.Context(), a.id); err != nil {
 		return nil, err
 	}
-	return viewOfAgent(a), nil
+	v := viewOfAgent(a)
+	v.announcedView = viewOfAnnounced(a)
+	return v, nil
 }
 
 // ownAgent returns the agent in the path if the caller has power over it. A
@@ -149,8 +169,8 @@ func (s *Server) ownAgent(r *http.Request, otherwise int) (agent, error) {
 	return a, nil
 }
 
-// updateAgent is PATCH /agents/{id}: name, status and require_proof, those that
-// are given. What the operator has suspended only the operator can wake.
+// updateAgent is PATCH /agents/{id}: name, status, require_proof and what the
+// agent lets others know, those that are given. What the operator has suspended only the operator can wake.
 func (s *Server) updateAgent(r *http.Request) (any, error) {
 	found, err := s.ownAgent(r, http.StatusNotFound)
 	if err != nil {
@@ -161,6 +181,7 @@ func (s *Server) updateAgent(r *http.Request) (any, error) {
 		return nil, err
 	}
 	name, status, required := f.agentName("name"), f.text("status"), f.flag("require_proof")
+	said := f.announcement()
 	if status != nil && *status != statusActive && *status != statusInactive && *status != statusSuspended {
 		f.bad.add("enum", "Input should be 'active', 'inactive' or 'suspended'", f.fields["status"], "body", "status")
 	}
@@ -181,7 +202,7 @@ func (s *Server) updateAgent(r *http.Request) (any, error) {
 		if required != nil {
 			a.requireProof = *required
 		}
-		return nil
+		return said.to(a)
 	})
 	if errors.Is(err, errNotFound) {
 		return nil, refuse(http.StatusNotFound, "agent not found")
@@ -190,7 +211,9 @@ func (s *Server) updateAgent(r *http.Request) (any, error) {
 		return nil, err
 	}
 	s.log.Info("agent changed", "agent", a.id, "status", a.status)
-	return viewOfAgent(a), nil
+	v := viewOfAgent(a)
+	v.announcedView = viewOfAnnounced(a)
+	return v, nil
 }
 
 // deleteAgent is DELETE /agents/delete?agent_id=….

@@ -1,10 +1,13 @@
 package server
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"net/http"
+
+	"github.com/pando-agents/pando/identity"
 )
 
 // caller is who stands behind an administrative request.
@@ -46,6 +49,55 @@ func (s *Server) caller(r *http.Request) (caller, error) {
 		return caller{}, err
 	}
 	return caller{provider: id}, s.count("provider " + id)
+}
+
+// callingAgent finds out which agent asks: by its id, its secret, and one proof
+// by its registered key for this very request. Only active agents may ask.
+func (s *Server) callingAgent(r *http.Request) (agent, error) {
+	id, err := requiredHeader(r, "agent-id")
+	if err != nil {
+		return agent{}, err
+	}
+	secret, _, err := header(r, "agent-secret")
+	if err != nil {
+		return agent{}, err
+	}
+	proof, err := requiredHeader(r, "dpop")
+	if err != nil {
+		return agent{}, err
+	}
+	a, key, err := s.agentWith(r.Context(), id, secret)
+	if err != nil {
+		return a, err
+	}
+	if err := s.count("agent " + a.id); err != nil {
+		return a, err
+	}
+	if err := s.useProof(r, proof, http.StatusUnauthorized, key); err != nil {
+		return a, err
+	}
+	if a.status != statusActive {
+		return a, refuse(http.StatusForbidden, "the agent is not active")
+	}
+	return a, nil
+}
+
+// agentWith finds an agent and its key by its id and its secret. An id that does
+// not exist is answered like a wrong secret.
+func (s *Server) agentWith(ctx context.Context, id, secret string) (agent, *identity.PublicKey, error) {
+	id, err := parseUUID4(id)
+	if err != nil {
+		return agent{}, nil, refuse(http.StatusBadRequest, "agent-id is not a version 4 UUID")
+	}
+	a, hash, err := s.store.agent(ctx, id)
+	if err != nil && !errors.Is(err, errNotFound) {
+		return a, nil, err
+	}
+	if !hash.same(s.secrets.hash(secret)) || err != nil {
+		return a, nil, refuse(http.StatusUnauthorized, "invalid agent credentials")
+	}
+	key, err := identity.ParsePublicKey(a.publicKey)
+	return a, key, err
 }
 
 // isOperatorKey compares in constant time, also with respect to the length.

@@ -9,7 +9,7 @@ func FuzzBodies(f *testing.F) {
 		`[{"type":"allow_agent","target_id":"{6ba7b810-9dad-11d1-80b4-00c04fd430c8}"}]`,
 		`[{"type":"allow_provider","target_id":"   "}]`, `{"name":"\ud800abc"}`, `{"contact_email":"\"a b\"@x.y"}`,
 		`{"provider_id":"x","dpop_public_key":"-----BEGIN PUBLIC KEY-----","status":1,"claimed":2}`,
-		`{"target_agent_id":"x","dpop_proof":{},"bind":[]}`, "\x00", "{\"name\":\"\xff\"}",
+		`{"target_agent_id":"x","dpop_proof":{},"bind":[]}`, `{"endpoint":"wss://[::1","description":null,"capabilities":["a",null,"a"]}`, "\x00", "{\"name\":\"\xff\"}",
 	} {
 		f.Add(seed)
 	}

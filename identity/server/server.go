@@ -202,6 +202,8 @@ func (s *Server) routes() http.Handler {
 		"/agents/delete":           {"DELETE": s.deleteAgent},
 		"/agents/{id}":             {"GET": s.agentInfo, "PATCH": s.updateAgent},
 		"/agents/{id}/permissions": {"GET": s.permissions, "PUT": s.replacePermissions, "PATCH": s.changePermissions},
+		"/directory":               {"GET": s.listPeers},
+		"/directory/{id}":          {"GET": s.resolve, "PATCH": s.announce},
 		"/tokens/create":           {"POST": s.createToken},
 		"/tokens/verify":           {"POST": s.verifyToken},
 		"/health":                  {"GET": s.health},

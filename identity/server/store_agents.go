@@ -22,12 +22,16 @@ type agent struct {
 	status             string
 	requireProof       bool
 	created, updated   time.Time
+	endpoint           string // this and the next two: what others may know, empty if it says nothing
+	description        string
+	capabilities       string       // a JSON array
 	permissions        []permission // only where a list or a single agent is shown
 }
 
 const (
-	agentColumns = "id, provider_id, name, public_key, thumbprint, status, require_proof, created_at, updated_at"
-	agentByID    = "SELECT " + agentColumns + ", secret_hash FROM agents WHERE id = ?"
+	agentColumns = "id, provider_id, name, public_key, thumbprint, status, require_proof, created_at, updated_at, " +
+		"endpoint, description, capabilities"
+	agentByID = "SELECT " + agentColumns + ", secret_hash FROM agents WHERE id = ?"
 )
 
 var (
@@ -41,7 +45,7 @@ func scanAgent(r row, more ...any) (agent, error) {
 		created, updated int64
 	)
 	err := r.Scan(append([]any{&a.id, &a.provider, &a.name, &a.publicKey, &a.thumbprint, &a.status,
-		&a.requireProof, &created, &updated}, more...)...)
+		&a.requireProof, &created, &updated, &a.endpoint, &a.description, &a.capabilities}, more...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return a, errNotFound
 	}
@@ -69,9 +73,9 @@ func (s *store) addAgent(ctx context.Context, a agent, secret secretHash, limit 
 			return errTooManyAgents
 		}
 		_, err = tx.ExecContext(ctx,
-			"INSERT INTO agents ("+agentColumns+", secret_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			"INSERT INTO agents ("+agentColumns+", secret_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			a.id, a.provider, a.name, a.publicKey, a.thumbprint, a.status, a.requireProof,
-			micros(a.created), micros(a.updated), secret[:])
+			micros(a.created), micros(a.updated), a.endpoint, a.description, a.capabilities, secret[:])
 		return err
 	})
 }
@@ -142,8 +146,9 @@ func (s *store) updateAgent(ctx context.Context, id string, now time.Time, edit 
 			return err
 		}
 		a.updated = fromMicros(micros(now))
-		_, err = tx.ExecContext(ctx, "UPDATE agents SET name = ?, status = ?, require_proof = ?, updated_at = ? WHERE id = ?",
-			a.name, a.status, a.requireProof, micros(now), id)
+		_, err = tx.ExecContext(ctx, `UPDATE agents SET name = ?, status = ?, require_proof = ?, updated_at = ?,
+			endpoint = ?, description = ?, capabilities = ? WHERE id = ?`,
+			a.name, a.status, a.requireProof, micros(now), a.endpoint, a.description, a.capabilities, id)
 		if err != nil {
 			return err
 		}

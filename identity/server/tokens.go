@@ -115,21 +115,9 @@ func (s *Server) createToken(r *http.Request) (any, error) {
 	}{token, t.target, stamp(expires), kind}, nil
 }
 
-// authenticate finds the agent by its id, its secret and its registered key. An
-// id that does not exist is answered like a wrong secret.
+// authenticate finds the agent by its id, its secret and its registered key.
 func (s *Server) authenticate(r *http.Request, t tokenRequest) (agent, *identity.PublicKey, error) {
-	id, err := parseUUID4(t.agent)
-	if err != nil {
-		return agent{}, nil, refuse(http.StatusBadRequest, "agent-id is not a version 4 UUID")
-	}
-	a, hash, err := s.store.agent(r.Context(), id)
-	if err != nil && !errors.Is(err, errNotFound) {
-		return a, nil, err
-	}
-	if !hash.same(s.secrets.hash(t.secret)) || err != nil {
-		return a, nil, refuse(http.StatusUnauthorized, "invalid agent credentials")
-	}
-	registered, err := identity.ParsePublicKey(a.publicKey)
+	a, registered, err := s.agentWith(r.Context(), t.agent, t.secret)
 	if err != nil {
 		return a, nil, err
 	}

@@ -123,7 +123,7 @@ func (s *story) enter(ctx context.Context, name string, network pando.Network, o
 	if err != nil {
 		return nil, err
 	}
-	id, secret, err := s.admin.RegisterAgent(ctx, name, key.Public(), false)
+	id, secret, err := s.admin.RegisterAgent(ctx, name, key.Public(), false, identity.Announcement{})
 	if err != nil {
 		return nil, err
 	}
