@@ -12,6 +12,7 @@ import (
 
 	"github.com/pando-agents/pando/actors"
 	"github.com/pando-agents/pando/actors/channel"
+	"github.com/pando-agents/pando/actors/remote"
 	"github.com/pando-agents/pando/identity"
 	"github.com/pando-agents/pando/registry"
 	"github.com/pando-agents/pando/supervisor"
@@ -45,6 +46,11 @@ type Agent struct {
 	tree      *supervisor.Supervisor
 	transport *transport.Options
 	handlers  handlers
+	table     remote.Table // its named actors
+	hosted    hosted
+	links     links
+	instance  string // which life of the agent this is
+	reserved  *channel.Spec
 	settler   settler
 	unopened  atomic.Int64
 	refusals  refusals
@@ -93,17 +99,26 @@ func (a *Agent) build() {
 	c := &a.config
 	a.system = actors.NewSystem(actors.SystemOptions{Logger: c.logger})
 	a.env = &channel.Env{
-		Agent: a.id, System: a.system, Handler: a.handlers.find, Fallback: a.fallback(),
+		Agent: a.id, System: a.system, Handler: a.handler, Fallback: a.fallback(),
 		Connect: a.connect, ConnectTimeout: c.timeouts.Connect, HandlerTimeout: c.timeouts.Handler,
 		Wait: c.timeouts.Wait, PingInterval: c.timeouts.Ping, PongTimeout: c.timeouts.Pong,
 		Backoff: c.backoff, MaxReconnect: c.timeouts.Reconnect, Limits: c.limits, Logger: c.logger,
 		Now: c.clock.Now, AfterFunc: c.clock.AfterFunc, Rand: c.clock.Rand, NewID: c.clock.NewID, Fault: c.fault,
 	}
+	a.env.Actors = &channel.Spec{Shared: HandlerFunc(a.handleForActor), Ordered: true}
+	a.env.Changed = a.links.changed
+	a.reserved = &channel.Spec{Shared: HandlerFunc(a.handleReserved), Ordered: true}
 	a.env.Prepare()
+	a.links.init(a)
+	a.instance = a.env.NewID()
 	a.settler.after = a.env.AfterFunc
+	dial := c.network.Dial
+	if c.neighbours != nil {
+		dial = c.neighbours.dial(a, dial)
+	}
 	a.transport = &transport.Options{
 		MaxMessage: a.env.Limits.MaxMessage, MaxOutbound: 2 * a.env.Limits.Outbound,
-		TLS: c.network.TLS, Dial: c.network.Dial, WrapConn: c.network.WrapConn, Logger: c.logger,
+		TLS: c.network.TLS, Dial: dial, WrapConn: c.network.WrapConn, Logger: c.logger,
 		Now: c.clock.Now, AfterFunc: c.clock.AfterFunc,
 	}
 	a.registry = registry.New(registry.Options{
@@ -114,6 +129,7 @@ func (a *Agent) build() {
 		Children: []supervisor.Spec{
 			{ID: "channels", Service: a.registry.Channels()},
 			{ID: "registry", Process: a.registry.Actor()},
+			{ID: "actors", New: a.hostedService},
 		},
 	})
 }
@@ -139,6 +155,13 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	defer close(a.done)
 	defer a.close()
+	if n := a.config.neighbours; n != nil {
+		leave, err := n.join(a)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
 	treeCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	ended := make(chan error, 1)
@@ -169,6 +192,7 @@ func (a *Agent) close() {
 		ch.Fail(ErrShuttingDown)
 	}
 	a.env.Abandon(ErrShuttingDown)
+	a.links.close()
 	a.registry.Close()
 	a.client.Close()
 	a.system.Close()

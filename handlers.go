@@ -45,6 +45,18 @@ func (h *handlers) set(messageType string, spec *channel.Spec, opts []HandleOpti
 	h.specs[messageType] = spec
 }
 
+// handler finds how messages of a type are handled that are for no actor by
+// name.
+func (a *Agent) handler(messageType string) *channel.Spec {
+	if spec := a.handlers.find(messageType); spec != nil {
+		return spec
+	}
+	if a.table.TakesType(messageType) {
+		return a.env.Actors
+	}
+	return a.reservedSpec(messageType)
+}
+
 // Handle registers f for messages of a type, on all channels, open ones
 // included. The last registration counts. It panics if the type is empty or
 // begins with "channel.".

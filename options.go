@@ -51,6 +51,9 @@ type Timeouts struct {
 	// Ping is how long a connection may be silent before it is pinged, and
 	// Pong how long the answer may take; default 20 s each.
 	Ping, Pong time.Duration
+	// Lost is how long a connection may be broken before what is watched at its
+	// other end counts as lost; default 5 s.
+	Lost time.Duration
 	// Reconnect is how long an outage may last before a dialled channel is
 	// given up; 0 means for ever.
 	Reconnect time.Duration
@@ -107,12 +110,16 @@ type config struct {
 	backoff      Backoff
 	budget       Budget
 	network      Network
+	neighbours   *Neighbours
+	endpoints    map[string]string
 	clock        Clock
 	fault        func(*Channel, FaultPoint)
 }
 
 func defaults() config {
-	return config{heartbeat: 30 * time.Second, timeouts: Timeouts{Open: 10 * time.Second, Drain: 10 * time.Second}}
+	return config{heartbeat: 30 * time.Second, timeouts: Timeouts{
+		Open: 10 * time.Second, Drain: 10 * time.Second, Lost: 5 * time.Second,
+	}}
 }
 
 // WithLogger sets where the agent logs; default slog.Default().
@@ -163,6 +170,9 @@ func WithTimeouts(t Timeouts) Option {
 		}
 		if t.Drain <= 0 {
 			t.Drain = c.timeouts.Drain
+		}
+		if t.Lost <= 0 {
+			t.Lost = c.timeouts.Lost
 		}
 		c.timeouts = t
 	}

@@ -17,6 +17,15 @@ var (
 	// ErrNotRun says that a message was lost with the incarnation that was
 	// handling it, or with an actor that stopped before its turn came.
 	ErrNotRun = errors.New("message was not handled")
+	// ErrNoActor says that no actor of that name takes such a message from the
+	// caller: it may be unknown, or hidden.
+	ErrNoActor = errors.New("no such actor")
+	// ErrUnreachable says that the agent of an actor could not be reached:
+	// nothing was delivered.
+	ErrUnreachable = errors.New("agent cannot be reached")
+	// ErrLost says that contact with the agent of an actor was lost: what became
+	// of the message, or of the actor, cannot be known.
+	ErrLost = errors.New("contact lost")
 )
 
 var (

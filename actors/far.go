@@ -44,8 +44,10 @@ func NewRef[M any](far Far[M]) Ref[M] {
 // Context of an actor.
 func MayWait(ctx context.Context) bool { return ctx.Value(insideActor{}) == nil }
 
-// never is a context of calls that must not wait.
-func never() context.Context { return context.WithValue(context.Background(), insideActor{}, true) }
+// Impatient returns a context like ctx under which MayWait is false.
+func Impatient(ctx context.Context) context.Context {
+	return context.WithValue(ctx, insideActor{}, true)
+}
 
 // beyond is where a message goes that finds no mailbox here.
 func (p *Process[M]) beyond(ctx context.Context, m M) error {

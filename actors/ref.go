@@ -40,7 +40,7 @@ func (r Ref[M]) Tell(ctx context.Context, m M) error {
 func (r Ref[M]) Offer(m M) error {
 	box := r.box()
 	if box == nil {
-		return r.process.beyond(never(), m)
+		return r.process.beyond(Impatient(context.Background()), m)
 	}
 	if err := box.push(m); err != errDropped {
 		return err
@@ -58,6 +58,9 @@ func (r Ref[M]) Control(m M) error {
 	}
 	return box.pushControl(m)
 }
+
+// Waits reports whether Tell waits for room in a full mailbox.
+func (r Ref[M]) Waits() bool { return r.process.spec.Overflow == Block }
 
 // Stats returns how many user messages wait in the present mailbox, the most
 // that ever did, and how many its policies have dropped.

@@ -22,14 +22,40 @@ type watcher struct{ f func(Down) }
 // block; a panic in it is logged. unwatch reports whether it has prevented the
 // call. Whoever wants to hear of the next incarnation too asks again.
 func (r Ref[M]) OnDown(f func(Down)) (unwatch func() bool) {
-	p := r.process
-	if p.far != nil {
-		return p.far.OnDown(f)
+	if far := r.process.far; far != nil {
+		return far.OnDown(f)
 	}
+	return r.OnDownOf(0, f)
+}
+
+// Generation returns the number of the incarnation in charge, 0 if there is
+// none, or if the actor lives elsewhere.
+func (r Ref[M]) Generation() uint64 {
+	p := r.process
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.shell.Load(); s != nil {
+		if cx := s.cx.Load(); cx != nil && !cx.over {
+			return cx.generation
+		}
+	}
+	return 0
+}
+
+// OnDownOf is OnDown for one incarnation: if another one is in charge, f is
+// called at once, with ErrStopped. Generation 0 is the one in charge. It is not
+// for actors that live elsewhere.
+func (r Ref[M]) OnDownOf(generation uint64, f func(Down)) (unwatch func() bool) {
+	p := r.process
 	var cx *Context[M]
 	p.mu.Lock()
 	if s := p.shell.Load(); s != nil {
 		cx = s.cx.Load()
+	}
+	if generation != 0 && cx != nil && cx.generation != generation {
+		p.mu.Unlock()
+		p.tell(f, Down{Actor: p.spec.Name, Generation: generation, Reason: ErrStopped})
+		return func() bool { return false }
 	}
 	if cx == nil || cx.over {
 		d := Down{Actor: p.spec.Name, Reason: ErrStopped}

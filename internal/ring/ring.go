@@ -24,6 +24,14 @@ func (r *Ring[T]) Push(v T) {
 	r.n++
 }
 
+// Peek returns the oldest value, which stays; false when there is none.
+func (r *Ring[T]) Peek() (v T, ok bool) {
+	if r.n == 0 {
+		return v, false
+	}
+	return r.buf[r.head], true
+}
+
 // Pop takes the oldest element; ok is false when there is none.
 func (r *Ring[T]) Pop() (v T, ok bool) {
 	if r.n == 0 {

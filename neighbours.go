@@ -1,0 +1,121 @@
+package pando
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/pando-agents/pando/actors"
+	"github.com/pando-agents/pando/transport/memnet"
+)
+
+// Neighbours are agents of one process that reach each other through memory, at
+// no endpoint that anybody else could dial. Everything else between them is as
+// between any two agents: tokens, permissions, channels and their limits. It is
+// safe for concurrent use.
+type Neighbours struct {
+	net *memnet.Network
+
+	mu    sync.Mutex
+	hosts map[string]string // by agent id
+	ids   map[string]string // by address
+	last  int
+}
+
+// NewNeighbours returns a neighbourhood without agents. Agents join it by
+// WithNeighbours, each from its Run until that returns.
+func NewNeighbours() *Neighbours {
+	return &Neighbours{net: memnet.New(nil), hosts: map[string]string{}, ids: map[string]string{}}
+}
+
+// WithNeighbours lets the agent and others of this process reach each other
+// through memory.
+func WithNeighbours(n *Neighbours) Option { return func(c *config) { c.neighbours = n } }
+
+// neighbourPort is part of addresses that lead nowhere outside of the process.
+const neighbourPort = "1"
+
+// join makes an agent one of the neighbours until leave is called.
+func (n *Neighbours) join(a *Agent) (leave func(), err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, there := n.hosts[a.id]; there {
+		return nil, fmt.Errorf("agent %s is among its neighbours already", a.id)
+	}
+	n.last++
+	host := fmt.Sprintf("127.255.%d.%d", n.last>>8&255, n.last&255)
+	addr := net.JoinHostPort(host, neighbourPort)
+	ln, err := n.net.Listen(addr)
+	if err != nil {
+		return nil, err
+	}
+	n.hosts[a.id], n.ids[addr] = host, a.id
+	srv := &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = srv.Serve(ln)
+	}()
+	return func() {
+		n.mu.Lock()
+		delete(n.hosts, a.id)
+		delete(n.ids, addr)
+		n.mu.Unlock()
+		_ = srv.Close()
+		<-served
+	}, nil
+}
+
+// url returns where a neighbour is dialled; empty if there is none of that id.
+func (n *Neighbours) url(id string) string {
+	if n == nil {
+		return ""
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if host := n.hosts[id]; host != "" {
+		return "ws://" + net.JoinHostPort(host, neighbourPort) + "/"
+	}
+	return ""
+}
+
+// dial connects to a neighbour through memory, and to anybody else with other.
+func (n *Neighbours) dial(a *Agent, other func(ctx context.Context, network, addr string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	if other == nil {
+		other = new(net.Dialer).DialContext
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		n.mu.Lock()
+		from, near := n.hosts[a.id], n.ids[addr] != ""
+		n.mu.Unlock()
+		if near && from != "" {
+			return n.net.From(from)(ctx, network, addr)
+		}
+		return other(ctx, network, addr)
+	}
+}
+
+// WithEndpoints says at which WebSocket URLs other agents are reached, by agent
+// id. It is asked before the identity registry.
+func WithEndpoints(urls map[string]string) Option {
+	return func(c *config) { c.endpoints = urls }
+}
+
+// endpoint returns where a peer is dialled.
+func (a *Agent) endpoint(_ context.Context, peer string) (string, error) {
+	if url := a.config.neighbours.url(peer); url != "" {
+		return url, nil
+	}
+	if url := a.config.endpoints[peer]; url != "" {
+		return url, nil
+	}
+	return "", fmt.Errorf("%w: no endpoint of agent %s is known", actors.ErrUnreachable, peer)
+}
+
+// unreachable notes that a peer was not reached at its endpoint.
+func (a *Agent) unreachable(string) {}
