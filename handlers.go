@@ -2,7 +2,6 @@ package pando
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"sync"
 
@@ -76,16 +75,7 @@ func (a *Agent) HandleFactory(messageType string, factory func() Handler, opts .
 // fallback is the handler of an agent that registers none: the echo that a
 // Python agent has.
 func (a *Agent) fallback() func(messageType string) *channel.Spec {
-	echo := &channel.Spec{Shared: HandlerFunc(func(_ context.Context, m *Message) (any, error) {
-		text := protocol.Member(m.Data, "text")
-		if text == nil {
-			text = []byte(`""`)
-		}
-		data := make([]byte, 0, len(text)+64)
-		data = append(append(data, `{"text":`...), text...)
-		data = protocol.AppendTimestamp(append(data, `,"timestamp":"`...), a.env.Now())
-		return json.RawMessage(append(data, `"}`...)), nil
-	})}
+	echo := channel.Echo()
 	return func(messageType string) *channel.Spec {
 		if messageType == protocol.TypeRequest {
 			return echo

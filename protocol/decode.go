@@ -22,7 +22,17 @@ import (
 // Every error is an *Error with code CodeInvalidJSON, CodeInvalidMessage,
 // CodeInvalidContent, CodeTooLarge or CodeTooDeep. Decode is safe for concurrent
 // use.
-func Decode(frame []byte, lim Limits) (e Envelope, err error) {
+func Decode(frame []byte, lim Limits) (Envelope, error) {
+	return decode(frame, lim, false)
+}
+
+// DecodeInPlace is Decode without the copy of Data, which is then a part of
+// frame. The strings are copied as ever.
+func DecodeInPlace(frame []byte, lim Limits) (Envelope, error) {
+	return decode(frame, lim, true)
+}
+
+func decode(frame []byte, lim Limits, inPlace bool) (e Envelope, err error) {
 	lim = lim.withDefaults()
 	if len(frame) > lim.MaxBytes {
 		return Envelope{}, &Error{Code: CodeTooLarge, Message: "frame too large"}
@@ -35,7 +45,7 @@ func Decode(frame []byte, lim Limits) (e Envelope, err error) {
 	if d.code != "" {
 		return Envelope{}, d.err()
 	}
-	d.envelope(&e)
+	d.envelope(&e, inPlace)
 	return e, nil
 }
 
@@ -376,8 +386,9 @@ func (d *decoder) err() error {
 
 const emptyObject = "{}"
 
-// envelope copies the fields found into one allocation.
-func (d *decoder) envelope(e *Envelope) {
+// envelope copies the fields found into one allocation, Data only if it is not to
+// stay where it is.
+func (d *decoder) envelope(e *Envelope, inPlace bool) {
 	sender := d.texts[fieldSender]
 	if d.exact&(1<<fieldSenderID) != 0 {
 		sender = d.texts[fieldSenderID]
@@ -400,9 +411,11 @@ func (d *decoder) envelope(e *Envelope) {
 		d.bytes(d.texts[fieldReplyTo]),
 		d.bytes(d.texts[fieldActor]),
 		typ,
-		data,
 	}
 	size := 0
+	if !inPlace {
+		size = len(data)
+	}
 	for _, p := range parts {
 		size += len(p)
 	}
@@ -410,8 +423,11 @@ func (d *decoder) envelope(e *Envelope) {
 	for _, p := range parts {
 		all = append(all, p...)
 	}
-	end := len(all) - len(data)
-	e.Data = all[end:]
+	end := len(all)
+	e.Data = data[:len(data):len(data)]
+	if !inPlace {
+		e.Data = append(all[end:], data...)
+	}
 	// Nobody else has these bytes, so nobody can change the strings.
 	text := unsafe.String(unsafe.SliceData(all), end)
 	e.MessageID, text = text[:len(parts[0])], text[len(parts[0]):]

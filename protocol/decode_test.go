@@ -78,6 +78,27 @@ func TestChangingDataLeavesTheStringsAlone(t *testing.T) {
 	}
 }
 
+func TestDataInPlaceIsAPartOfTheFrameAndTheStringsAreNot(t *testing.T) {
+	t.Parallel()
+	frame := []byte(specExample)
+	e, err := DecodeInPlace(frame, Limits{})
+	want := mustDecode(t, specExample)
+	if err != nil || !equal(e, want) {
+		t.Fatalf("got %+v, %v, want %+v", e, err, want)
+	}
+	_ = append(e.Data, "more"...)
+	if string(frame) != specExample {
+		t.Error("appending to the data has changed the frame behind it")
+	}
+	copy(frame, bytes.Repeat([]byte("x"), len(frame)))
+	if string(e.Data) != strings.Repeat("x", len(want.Data)) {
+		t.Errorf("the data is not a part of the frame: %s", e.Data)
+	}
+	if e.Data = want.Data; !equal(e, want) {
+		t.Errorf("strings have changed with the frame: %+v", e)
+	}
+}
+
 // accepted holds frames that differ from the minimal one in one thing.
 var accepted = []struct {
 	name  string
@@ -132,6 +153,9 @@ func TestUnusualFramesAreAccepted(t *testing.T) {
 		}
 		if got := mustDecode(t, c.frame); !equal(got, c.want) {
 			t.Errorf("%s: got %+v, want %+v", c.name, got, c.want)
+		}
+		if got, err := DecodeInPlace([]byte(c.frame), Limits{}); err != nil || !equal(got, c.want) {
+			t.Errorf("%s in place: got %+v, %v, want %+v", c.name, got, err, c.want)
 		}
 	}
 }

@@ -47,6 +47,9 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
+		if same, err := DecodeInPlace(frame, Limits{}); err != nil || !equal(same, e) {
+			t.Fatalf("in place: %+v, %v, want %+v", same, err, e)
+		}
 		if !json.Valid(frame) {
 			t.Fatal("accepted, but not JSON")
 		}

@@ -12,7 +12,7 @@ func (c *Channel) SendTo(ctx context.Context, actor, messageType string, data []
 	if c.tooLarge(actor, messageType, data) {
 		return &Error{Code: CodeTooLarge, Op: "send", Peer: c.peer}
 	}
-	_, err := c.send(ctx, address{actor, messageType}, data)
+	_, err := c.send(ctx, address{actor, messageType}, data, nil)
 	return err
 }
 
@@ -25,7 +25,7 @@ func (c *Channel) TrySendTo(actor, messageType string, data []byte) (bool, error
 	if c.gate.get() != protocol.StateConnected || !c.out.try(len(data)+1) {
 		return false, nil
 	}
-	in := c.sending(address{actor, messageType}, data)
+	in := c.sending(address{actor, messageType}, data, nil)
 	in.admitted = len(data) + 1
 	if c.ref.Offer(in) != nil {
 		in.giveBack(nil)
@@ -40,7 +40,7 @@ func (c *Channel) RequestTo(ctx context.Context, actor, messageType string, data
 	if c.tooLarge(actor, messageType, data) {
 		return nil, &Error{Code: CodeTooLarge, Op: "request", Peer: c.peer}
 	}
-	return c.request(ctx, address{actor, messageType}, data)
+	return c.request(ctx, address{actor, messageType}, data, nil)
 }
 
 func (c *Channel) tooLarge(actor, messageType string, data []byte) bool {

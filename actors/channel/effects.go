@@ -30,7 +30,7 @@ func (i *incarnation) do(e *session.Effect) {
 	case session.EffectWrite:
 		i.write(e)
 	case session.EffectDeliver:
-		ch.route(newMessage(ch, &e.Message, ch.cell.link.epoch))
+		i.deliver(e)
 	case session.EffectResolve:
 		ch.calls.resolve(e.ID, newMessage(ch, &e.Message, 0))
 	case session.EffectFail:
@@ -61,6 +61,15 @@ func (i *incarnation) do(e *session.Effect) {
 	case session.EffectClosed:
 		i.closed(e)
 	}
+}
+
+// deliver hands a message over, together with the memory that it lies in.
+func (i *incarnation) deliver(e *session.Effect) {
+	m := newMessage(i.ch, &e.Message, i.ch.cell.link.epoch)
+	in := i.ch.cell.input
+	m.memory = in.memory
+	i.ch.route(m)
+	in.memory = nil // last: until then a crash leaves it with the input
 }
 
 var scratch = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}

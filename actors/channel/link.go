@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -37,9 +38,10 @@ type input struct {
 	stepped  bool // the session has decided
 	decided  bool // the same, of the stage of an inputAttach
 	stage    uint8
-	bytes    int   // of the inbound budget, given back when the input is taken
-	admitted int   // bytes of the outbound budget, given back when it is written
-	link     *link // of inputAttach
+	bytes    int     // of the inbound budget, given back when the input is taken
+	admitted int     // bytes of the outbound budget, given back when it is written
+	link     *link   // of inputAttach
+	memory   *memory // that the data lies in, if it is to be used again
 	ev       session.Event
 }
 
@@ -109,6 +111,7 @@ func (in *input) giveBack(conn *transport.Conn) {
 }
 
 func (in *input) free() {
+	in.memory.release()
 	*in = input{}
 	inputs.Put(in)
 }
@@ -121,15 +124,39 @@ func (l *link) HandleText(p []byte) {
 		return
 	}
 	in := l.ch.newInput(inputEvent)
-	var err error
-	in.ev.Message, err = protocol.Decode(p, protocol.Limits{MaxBytes: l.ch.env.Limits.MaxMessage})
-	if err != nil {
+	if err := l.decode(in, p); err != nil {
 		in.free()
 		l.refuse(err)
 		return
 	}
 	in.ev.Kind, in.ev.Epoch, in.bytes = session.EventReceived, l.epoch, len(p)
 	l.post(in)
+}
+
+// worthwhile is the size from which on it is cheaper to put the data of a message
+// where it can be given back than to leave it to the collector.
+const worthwhile = 1 << 10
+
+// decode reads a message into an input. Its data stays out of the collector's way
+// if it is for a handler that keeps nothing.
+func (l *link) decode(in *input, p []byte) (err error) {
+	lim := protocol.Limits{MaxBytes: l.ch.env.Limits.MaxMessage}
+	if len(p) < worthwhile {
+		in.ev.Message, err = protocol.Decode(p, lim)
+		return err
+	}
+	m := &in.ev.Message
+	if *m, err = protocol.DecodeInPlace(p, lim); err != nil {
+		return err
+	}
+	if !l.ch.handedBack(m) {
+		m.Data = bytes.Clone(m.Data)
+		return nil
+	}
+	in.memory = newMemory(len(m.Data))
+	in.memory.b = append(in.memory.b, m.Data...)
+	m.Data = in.memory.b
+	return nil
 }
 
 // post hands an input with a message to the actor.

@@ -17,7 +17,7 @@ type Message struct {
 	// Type is "request", "response", "event", "error" or any type of the
 	// application's own.
 	Type string
-	// Data is the JSON object of content.data, as it came.
+	// Data is the JSON object of content.data, as it came, for the receiver to keep.
 	Data json.RawMessage
 	// Sequence and Timestamp are the peer's words.
 	Sequence  int64
@@ -31,6 +31,7 @@ type Message struct {
 
 	channel *Channel
 	epoch   uint64
+	memory  *memory // that Data lies in, if it is to be used again
 }
 
 // Decode unmarshals the data into v.
@@ -83,6 +84,8 @@ type Spec struct {
 	// Ordered handles one message after the other instead of up to
 	// Limits.Concurrency at once. Events are always ordered.
 	Ordered bool
+
+	handsBack bool // the handler keeps nothing of the data
 }
 
 // newMessage makes the application's view of an envelope.
@@ -100,29 +103,30 @@ func patience(ms int64) time.Duration {
 	return time.Duration(min(max(ms, 0), int64(longest/time.Millisecond))) * time.Millisecond
 }
 
-// encode makes content.data of what the application gave: a JSON object.
-func encode(data any) ([]byte, error) {
-	var raw []byte
+// encode makes content.data of what the application gave: a JSON object. What it
+// has marshalled lies in memory, of which the caller is the holder.
+func encode(data any) (raw []byte, m *memory, err error) {
 	switch v := data.(type) {
 	case nil:
-		return nil, nil
+		return nil, nil, nil
 	case json.RawMessage:
 		raw = bytes.TrimSpace(v)
 	case []byte:
 		raw = bytes.TrimSpace(v)
 	default:
-		b, err := json.Marshal(v)
-		if err != nil {
-			return nil, &Error{Code: CodeInvalid, Op: "encode", Err: err}
+		if m, err = marshal(v); err != nil {
+			return nil, nil, &Error{Code: CodeInvalid, Op: "encode", Err: err}
 		}
-		raw = b
+		raw = m.b
 	}
 	if string(raw) == "null" {
-		return nil, nil
+		m.release()
+		return nil, nil, nil
 	}
 	// Marshalled values are checked too: they may hold raw parts of their own.
 	if err := protocol.CheckData(raw, protocol.Limits{MaxBytes: len(raw) + 1}); err != nil {
-		return nil, &Error{Code: CodeInvalid, Op: "encode", Err: err}
+		m.release()
+		return nil, nil, &Error{Code: CodeInvalid, Op: "encode", Err: err}
 	}
-	return raw, nil
+	return raw, m, nil
 }

@@ -165,6 +165,9 @@ func (c *Channel) runJob(j *job) (kept bool) {
 	if answer != Later || err != nil {
 		c.answer(j.message, answer, err)
 	}
+	if j.spec.handsBack {
+		j.message.memory.release()
+	}
 	return true
 }
 
@@ -208,6 +211,9 @@ func (c *Channel) answer(m *Message, value any, err error) {
 		if m.Type != protocol.TypeRequest {
 			return
 		}
+	case *memory:
+		c.reply(m, messageType, v.b, v)
+		return
 	case *Reply:
 		if v == nil {
 			return
@@ -217,12 +223,12 @@ func (c *Channel) answer(m *Message, value any, err error) {
 		}
 		value = v.Data
 	}
-	data, err := c.prepare("answer", messageType, value)
+	data, memory, err := c.prepare("answer", messageType, value)
 	if err != nil {
 		c.answerFailure(m, err)
 		return
 	}
-	c.reply(m, messageType, data)
+	c.reply(m, messageType, data, memory)
 }
 
 // answerFailure tells the peer that a handler returned an error: a RemoteError
@@ -243,13 +249,14 @@ func (c *Channel) answerFailure(m *Message, err error) {
 }
 
 func (c *Channel) answerError(m *Message, code, text, id string) {
-	c.reply(m, protocol.TypeError, protocol.ErrorData(code, text, id))
+	c.reply(m, protocol.TypeError, protocol.ErrorData(code, text, id), nil)
 }
 
-// reply sends an answer on the connection that the message came on.
-func (c *Channel) reply(m *Message, messageType string, data []byte) {
+// reply sends an answer on the connection that the message came on, and then
+// releases the memory that it lies in.
+func (c *Channel) reply(m *Message, messageType string, data []byte, memory *memory) {
 	in := c.newInput(inputEvent)
 	in.ev.Kind, in.ev.Epoch, in.ev.ReplyTo = session.EventSend, m.epoch, m.ID
-	in.ev.Type, in.ev.Data = messageType, data
+	in.ev.Type, in.ev.Data, in.memory = messageType, data, memory
 	c.inOrder(in)
 }

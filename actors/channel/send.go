@@ -20,28 +20,31 @@ const envelopeRoom = 1024
 // that comes goes to the handler of its type or the inbox. Errors: ErrInvalid,
 // ErrTooLarge, ErrClosed, ErrTimeout, ErrCanceled.
 func (c *Channel) Send(ctx context.Context, messageType string, data any) (id string, err error) {
-	raw, err := c.prepare("send", messageType, data)
+	raw, memory, err := c.prepare("send", messageType, data)
 	if err != nil {
 		return "", err
 	}
-	return c.send(ctx, address{messageType: messageType}, raw)
+	return c.send(ctx, address{messageType: messageType}, raw, memory)
 }
 
 // address says who at the peer gets a message.
 type address struct{ actor, messageType string }
 
-func (c *Channel) send(ctx context.Context, to address, raw []byte) (id string, err error) {
+func (c *Channel) send(ctx context.Context, to address, raw []byte, memory *memory) (id string, err error) {
 	if err := c.admit(ctx, "send", len(raw)); err != nil {
+		memory.release()
 		return "", err
 	}
-	in := c.sending(to, raw)
+	in := c.sending(to, raw, memory)
 	id = in.ev.ID
 	return id, c.submit(ctx, "send", in, len(raw))
 }
 
-// sending makes the input that writes a message.
-func (c *Channel) sending(to address, raw []byte) *input {
+// sending makes the input that writes a message, and then releases the memory
+// that it lies in.
+func (c *Channel) sending(to address, raw []byte, memory *memory) *input {
 	in := c.newInput(inputEvent)
+	in.memory = memory
 	in.ev.Kind, in.ev.ID = session.EventSend, c.env.NewID()
 	in.ev.Actor, in.ev.Type, in.ev.Data = to.actor, to.messageType, raw
 	return in
@@ -55,14 +58,15 @@ func (c *Channel) sending(to address, raw []byte) *input {
 // ErrOutcomeUnknown. Errors: those of Send, ErrTimeout, ErrCanceled,
 // ErrOutcomeUnknown, ErrTooManyPending, ErrLost.
 func (c *Channel) Request(ctx context.Context, messageType string, data any) (*Message, error) {
-	raw, err := c.prepare("request", messageType, data)
+	raw, memory, err := c.prepare("request", messageType, data)
 	if err != nil {
 		return nil, err
 	}
-	return c.request(ctx, address{messageType: messageType}, raw)
+	defer memory.release()
+	return c.request(ctx, address{messageType: messageType}, raw, memory)
 }
 
-func (c *Channel) request(ctx context.Context, to address, raw []byte) (*Message, error) {
+func (c *Channel) request(ctx context.Context, to address, raw []byte, memory *memory) (*Message, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		var cancel context.CancelFunc
@@ -71,18 +75,18 @@ func (c *Channel) request(ctx context.Context, to address, raw []byte) (*Message
 		deadline, _ = ctx.Deadline()
 	}
 	for {
-		m, err := c.requestOnce(ctx, to, raw, deadline)
+		m, err := c.requestOnce(ctx, to, raw, memory, deadline)
 		if !errors.Is(err, ErrNotSent) || ctx.Err() != nil {
 			return m, err
 		}
 	}
 }
 
-func (c *Channel) requestOnce(ctx context.Context, to address, raw []byte, deadline time.Time) (*Message, error) {
+func (c *Channel) requestOnce(ctx context.Context, to address, raw []byte, memory *memory, deadline time.Time) (*Message, error) {
 	if err := c.admit(ctx, "request", len(raw)); err != nil {
 		return nil, err
 	}
-	in := c.sending(to, raw)
+	in := c.sending(to, raw, memory.share())
 	id := in.ev.ID
 	call, err := c.calls.add(id)
 	if err != nil {
@@ -126,18 +130,19 @@ func (c *Channel) Close(ctx context.Context, reason string) error {
 }
 
 // prepare checks what the application wants to send.
-func (c *Channel) prepare(op, messageType string, data any) ([]byte, error) {
+func (c *Channel) prepare(op, messageType string, data any) ([]byte, *memory, error) {
 	if messageType == "" || strings.HasPrefix(messageType, "channel.") {
-		return nil, &Error{Code: CodeInvalid, Op: op, Peer: c.peer, Reason: "type " + messageType + " is not for applications"}
+		return nil, nil, &Error{Code: CodeInvalid, Op: op, Peer: c.peer, Reason: "type " + messageType + " is not for applications"}
 	}
-	raw, err := encode(data)
+	raw, memory, err := encode(data)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(raw)+len(messageType)+envelopeRoom > c.env.Limits.MaxMessage {
-		return nil, &Error{Code: CodeTooLarge, Op: op, Peer: c.peer}
+		memory.release()
+		return nil, nil, &Error{Code: CodeTooLarge, Op: op, Peer: c.peer}
 	}
-	return raw, nil
+	return raw, memory, nil
 }
 
 // admit waits for an open channel and for room on the way out.
