@@ -129,8 +129,7 @@ type opening struct {
 	conn   *transport.Conn
 	peer   string
 	stop   func() bool
-	next   transport.Handler // once open
-	failed *failure          // it is being closed: what still comes is not looked at
+	failed *failure // it is being closed: what still comes is not looked at
 }
 
 // failure is why a connection is not opened, with the channel it was to be.
@@ -154,12 +153,8 @@ const closeTryLater = 1013
 // openTimeout bounds what the registry may take to find or spawn a channel.
 const openTimeout = 5 * time.Second
 
-// HandleText takes channel.open, and then passes everything on.
+// HandleText takes channel.open; what comes then is for the channel.
 func (o *opening) HandleText(p []byte) {
-	if o.next != nil {
-		o.next.HandleText(p)
-		return
-	}
 	if o.failed != nil {
 		return
 	}
@@ -181,7 +176,7 @@ func (o *opening) HandleText(p []byte) {
 func (o *opening) open(m protocol.Envelope) {
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
-	err := o.agent.registry.Accept(ctx, o.peer, o.conn, m, func(next transport.Handler) { o.next = next })
+	err := o.agent.registry.Accept(ctx, o.peer, o.conn, m)
 	switch {
 	case errors.Is(err, registry.ErrInUse):
 		o.fail(transport.CodePolicy, "channel id is in use", failure{m.ChannelID, err})
@@ -208,26 +203,12 @@ func (o *opening) opened() {
 	}
 }
 
-func (o *opening) HandlePong() {
-	if o.next != nil {
-		o.next.HandlePong()
-	}
-}
-
-func (o *opening) HandleWritable() {
-	// Another goroutine calls this, but only when something was written, and
-	// next is set before that.
-	if o.next != nil {
-		o.next.HandleWritable()
-	}
-}
+// HandlePong and HandleWritable have no meaning yet.
+func (o *opening) HandlePong()     {}
+func (o *opening) HandleWritable() {}
 
 func (o *opening) HandleClose(e *transport.CloseError) {
 	o.opened()
-	if o.next != nil {
-		o.next.HandleClose(e)
-		return
-	}
 	f := failure{err: e.Err}
 	if o.failed != nil {
 		f = *o.failed

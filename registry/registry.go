@@ -121,9 +121,9 @@ func (r *Registry) start(ctx context.Context, ch *channel.Channel) error {
 	return err
 }
 
-// Accept finds or spawns the channel that open asks for on conn. adopt gets the
-// handler for the rest of what comes there, before anything is written.
-func (r *Registry) Accept(ctx context.Context, peer string, conn *transport.Conn, open protocol.Envelope, adopt func(transport.Handler)) error {
+// Accept finds or spawns the channel that open asks for on conn, and
+// hands the connection over to it. The reader of conn calls it.
+func (r *Registry) Accept(ctx context.Context, peer string, conn *transport.Conn, open protocol.Envelope) error {
 	// A copy: the id is a part of the frame that it came in, and lives longer.
 	cfg := channel.Config{ID: strings.Clone(open.ChannelID), Peer: peer}
 	a, err := r.ask(ctx, &query{kind: askAccept, config: cfg, env: r.env})
@@ -135,7 +135,7 @@ func (r *Registry) Accept(ctx context.Context, peer string, conn *transport.Conn
 			return err
 		}
 	}
-	a.channel.Attach(conn, open, adopt)
+	a.channel.Attach(conn, open)
 	return nil
 }
 

@@ -87,6 +87,15 @@ func (c *Conn) Start(h Handler) {
 	go c.read()
 }
 
+// HandOver makes h the handler from now on, which is told what comes next. Only a
+// method of the handler before may call it, and not HandleWritable, which another
+// goroutine calls: it may still be running there.
+func (c *Conn) HandOver(h Handler) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.h = h
+}
+
 // RemoteAddr is the address of the peer.
 func (c *Conn) RemoteAddr() net.Addr { return c.net.RemoteAddr() }
 

@@ -60,6 +60,38 @@ func TestMessagesOfAllSizesComeThroughMemory(t *testing.T) {
 	})
 }
 
+func TestConnectionThatIsHandedOverTellsItsNewHandlerOnly(t *testing.T) {
+	t.Parallel()
+	first, second := newRecorder(), newRecorder()
+	first.onText = func(c *Conn, p []byte) {
+		second.conn = c
+		c.HandOver(second)
+		echo(c, p)
+	}
+	s := real().open(t, nil, nil, newRecorder(), first)
+	for _, text := range []string{"one", "two", "three"} {
+		if err := s.client.conn.Send(Data, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.client.conn.Flush()
+	if got := s.client.text(t); got != "one" {
+		t.Errorf("the first handler answered %q", got)
+	}
+	if got := second.text(t) + " " + second.text(t); got != "two three" {
+		t.Errorf("the second handler got %q", got)
+	}
+	if err := second.conn.Ping(); err != nil {
+		t.Fatal(err)
+	}
+	<-second.pongs
+	s.client.conn.Close(CodeNormal, "")
+	second.end(t)
+	if len(first.pongs)+len(first.closed) != 0 {
+		t.Error("the first handler was told what came later")
+	}
+}
+
 func TestConcurrentSendsStayWholeAndInOrder(t *testing.T) {
 	t.Parallel()
 	const senders, each = 50, 100

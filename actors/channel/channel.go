@@ -173,11 +173,10 @@ func (c *Channel) Dial() { c.dial() }
 
 // Attach gives the channel a connection that the peer has made, with the
 // channel.open that came on it. The reader calls it; what the reader gets next
-// comes after it. adopt gets the handler for that before anything is written on
-// the connection.
-func (c *Channel) Attach(conn *transport.Conn, open protocol.Envelope, adopt func(transport.Handler)) {
+// comes after it. The connection is handed over before anything is written on it.
+func (c *Channel) Attach(conn *transport.Conn, open protocol.Envelope) {
 	l := c.link(conn)
-	adopt(l)
+	conn.HandOver(l)
 	in := c.newInput(inputAttach)
 	in.link, in.ev.Message = l, open
 	if !c.control(in) {
