@@ -120,22 +120,25 @@ func TestCrashesOfTheActorMixNoTexts(t *testing.T) {
 	for _, point := range []pando.FaultPoint{channel.FaultReceive, channel.FaultEffect} {
 		t.Run(string(point), func(t *testing.T) {
 			t.Parallel()
-			var n atomic.Int64
-			f := faults{do: func(_ *pando.Channel, p pando.FaultPoint) {
-				if p == point && n.Add(1)%13 == 0 {
-					panic("for the test")
-				}
-			}}
-			w := newWorld(t)
-			agent := w.newNode("agent", nil, f.option(), endless)
-			peer := w.friend(agent, "peer", nil)
-			ch := peer.open(t, agent)
-			f.on(peer.ID())
-			checkAnswers(t, shouting(t, ch, pando.Request, 8, 20), 8*20)
-			f.off()
-			if agent.lookup(t, ch.ID()).Info().Restarts == 0 {
-				t.Error("the actor never failed")
-			}
+			inVirtualTime(t, func(w *world) { shoutThroughCrashes(w, point) })
 		})
+	}
+}
+
+func shoutThroughCrashes(w *world, point pando.FaultPoint) {
+	var n atomic.Int64
+	f := faults{do: func(_ *pando.Channel, p pando.FaultPoint) {
+		if p == point && n.Add(1)%13 == 0 {
+			panic("for the test")
+		}
+	}}
+	agent := w.newNode("agent", nil, f.option(), endless)
+	peer := w.friend(agent, "peer", nil)
+	ch := peer.open(w.t, agent)
+	f.on(peer.ID())
+	checkAnswers(w.t, shouting(w.t, ch, pando.Request, 8, 20), 8*20)
+	f.off()
+	if agent.lookup(w.t, ch.ID()).Info().Restarts == 0 {
+		w.t.Error("the actor never failed")
 	}
 }
