@@ -6,7 +6,10 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+
+	"github.com/pando-agents/pando/supervisor"
 )
 
 func TestAbandonedIncarnationIsFencedOffAndItsEndToldWhenItComesBack(t *testing.T) {
@@ -262,4 +265,41 @@ func TestStartThatIsAbandonedBeforeItRunsMakesNoActor(t *testing.T) {
 		t.Fatalf("start = %v, want ErrFenced", err)
 	}
 	r.noMoreEnds()
+}
+
+func TestStartThatIsGivenUpBeforeItHasBegunDoesNotBegin(t *testing.T) {
+	t.Parallel()
+	var made atomic.Int32
+	r := newRig(t, 0, func() Actor[any] {
+		made.Add(1)
+		return &probe{}
+	})
+	r.mustStart(1)
+	release := r.hold()
+	result := make(chan error, 1)
+	giveUp := r.Begin(supervisor.Incarnation{Generation: 2, Exit: func(error) {}}, func(err error) { result <- err })
+	giveUp(errBroken)
+	giveUp(nil)
+	release()
+	if err := <-result; err != errBroken || made.Load() != 1 {
+		t.Fatalf("start = %v, %d incarnations were made", err, made.Load())
+	}
+}
+
+func TestStartThatIsCompleteIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	var ctx context.Context
+	r := newRig(t, 0, func() Actor[any] {
+		return &probe{start: func(c *Context[any]) error { ctx = c.Context(); return nil }}
+	})
+	result := make(chan error, 1)
+	giveUp := r.Begin(supervisor.Incarnation{Generation: 1, Exit: func(error) {}}, func(err error) { result <- err })
+	if err := <-result; err != nil {
+		t.Fatal(err)
+	}
+	giveUp(errBroken)
+	r.sync()
+	if err := context.Cause(ctx); err != nil {
+		t.Fatalf("the context of the incarnation has ended: %v", err)
+	}
 }

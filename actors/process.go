@@ -44,18 +44,23 @@ func (p *Process[M]) Start(ctx context.Context, inc supervisor.Incarnation) erro
 	if err != nil {
 		return err
 	}
-	cx := &Context[M]{shell: sh, generation: inc.Generation, exit: inc.Exit}
-	m := &startMessage[M]{cx: cx, done: make(chan error, 1)}
-	if !sh.box.pushSystem(m) {
-		return ErrStopped
-	}
+	done := make(chan error, 1)
+	giveUp := sh.begin(inc, func(err error) { done <- err })
 	select {
-	case err = <-m.done:
+	case err = <-done:
 	case <-ctx.Done():
-		cx.end(context.Cause(ctx))
-		err = <-m.done
+		giveUp(context.Cause(ctx))
+		err = <-done
 	}
 	return err
+}
+
+// Begin is Start that does not wait: started is called when Start would return,
+// giveUp is the end of its context. The start is done by the dispatcher; after a
+// failure, by the worker that has told it.
+func (p *Process[M]) Begin(inc supervisor.Incarnation, started func(error)) (giveUp func(error)) {
+	sh, _ := p.ensureShell(context.Background())
+	return sh.begin(inc, started)
 }
 
 // Stop asks incarnation gen to end after the message under way. What is queued
@@ -147,8 +152,35 @@ func (p *Process[M]) lost(m any, err error) {
 }
 
 type startMessage[M any] struct {
-	cx   *Context[M]
-	done chan error
+	cx       *Context[M]
+	started  func(error)
+	complete atomic.Bool
+	givenUp  atomic.Pointer[error]
+}
+
+// giveUp ends the context of an incarnation whose start is not complete. One
+// that has not begun will not begin. What watches it is called elsewhere: the
+// supervisor does not wait.
+func (m *startMessage[M]) giveUp(reason error) {
+	if !m.complete.Load() && m.givenUp.CompareAndSwap(nil, &reason) {
+		go m.cx.end(reason)
+	}
+}
+
+func (m *startMessage[M]) done(err error) {
+	m.complete.Store(true)
+	m.started(err)
+}
+
+// refused returns why the start is not to begin.
+func (m *startMessage[M]) refused() error {
+	if m.cx.Fenced() {
+		return ErrFenced
+	}
+	if reason := m.givenUp.Load(); reason != nil {
+		return *reason
+	}
+	return nil
 }
 
 type stopMessage struct {

@@ -141,8 +141,7 @@ func TestMessagesWaitForAStartThatSucceeds(t *testing.T) {
 	queued := make(chan error, 1)
 	if err := r.Start(t.Context(), supervisor.Incarnation{Generation: 1, Exit: func(error) {
 		fails = true
-		cx := &Context[any]{shell: r.shell.Load(), generation: 2, exit: func(error) {}}
-		r.shell.Load().box.pushSystem(&startMessage[any]{cx: cx, done: queued})
+		r.Begin(supervisor.Incarnation{Generation: 2, Exit: func(error) {}}, func(err error) { queued <- err })
 	}}); err != nil {
 		t.Fatal(err)
 	}
@@ -153,8 +152,8 @@ func TestMessagesWaitForAStartThatSucceeds(t *testing.T) {
 	if err := <-queued; !isPanic(err) {
 		t.Fatalf("second start = %v, want the panic of the factory", err)
 	}
-	r.shell.Load().box.pushSystem(&startMessage[any]{ // a failed start; when it is told, the task has looked at the batch
-		cx: &Context[any]{shell: r.shell.Load(), generation: 3, exit: func(error) {}}, done: queued})
+	// A failed start; when it is told, the task has looked at the batch.
+	r.Begin(supervisor.Incarnation{Generation: 3, Exit: func(error) {}}, func(err error) { queued <- err })
 	<-queued
 	for _, l := range letters {
 		if lost := l.losses(); len(lost) > 0 {

@@ -59,6 +59,16 @@ func (s *shell[M]) system(v any) {
 	}
 }
 
+// begin has the task make an incarnation.
+func (s *shell[M]) begin(inc supervisor.Incarnation, started func(error)) (giveUp func(error)) {
+	cx := &Context[M]{shell: s, generation: inc.Generation, exit: inc.Exit}
+	m := &startMessage[M]{cx: cx, started: started}
+	if !s.box.pushSystem(m) {
+		m.done(ErrStopped)
+	}
+	return m.giveUp
+}
+
 // start makes one incarnation.
 func (s *shell[M]) start(m *startMessage[M]) {
 	cx := m.cx
@@ -69,8 +79,8 @@ func (s *shell[M]) start(m *startMessage[M]) {
 	}
 	var inst Actor[M]
 	guard(func() error {
-		if cx.Fenced() {
-			return ErrFenced
+		if err := m.refused(); err != nil {
+			return err
 		}
 		if inst = s.p.spec.New(); inst == nil {
 			return errNoActor
@@ -89,13 +99,13 @@ func (s *shell[M]) start(m *startMessage[M]) {
 		if err != nil {
 			cx.left.Store(true) // it never was in charge: Start's error tells its end
 			cx.end(err)
-			m.done <- err
+			m.done(err)
 			return
 		}
 		s.inst = inst
 		_, s.idles = inst.(Idler)
 		s.box.resume()
-		m.done <- nil
+		m.done(nil)
 		if cx.stopping {
 			s.leave(cx)
 		}

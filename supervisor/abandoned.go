@@ -94,15 +94,13 @@ func (l *lostList) list() (children []AbandonedChild, total uint64) {
 // abandon fences an incarnation off, lists it until it ends, and tells so.
 func (s *Supervisor) abandon(c *child, act action) {
 	gen, reason := act.gen, act.err
-	e := s.publish(Event{Kind: Abandoned, Child: c.spec.ID, Generation: gen, Reason: reason})
+	e := s.publish(Event{Kind: Abandoned, Child: c.spec.ID, Generation: gen, Reason: reason}, s.now)
 	item := &lost{AbandonedChild: AbandonedChild{
 		Supervisor: e.Supervisor, ID: e.Child, Generation: gen, Since: e.At, Reason: reason,
 	}, early: act.early}
 	if c.run != nil {
 		item.label = c.run.label
-		if c.run.cancel != nil {
-			c.run.cancel(reason)
-		}
+		c.run.giveUp(c, reason)
 	}
 	if c.spec.Process != nil {
 		s.fencing.Add(1)
@@ -117,9 +115,9 @@ func (s *Supervisor) abandon(c *child, act action) {
 	}
 	switch {
 	case c.shutdown() == Kill: // as it was wished
-		s.log(e, slog.LevelDebug, nil)
+		s.logLater(e, slog.LevelDebug)
 	case item.label == "":
-		s.log(e, e.level(), nil)
+		s.logLater(e, e.level())
 	default:
 		s.inquests.add(s, inquest{item, e})
 	}
@@ -173,8 +171,8 @@ func (q *inquests) work(s *Supervisor) {
 	}
 }
 
-// late takes the end of an incarnation that is not the present one. Only one that was abandoned matters.
-func (s *Supervisor) late(c *child, gen uint64, err error) {
+// late takes the end of an incarnation that is not the present one. Only one that was abandoned matters, and is told.
+func (s *Supervisor) late(c *child, gen uint64, err error, tell func(Event)) {
 	key := lostKey{c, gen}
 	item := s.lost.take(key)
 	if item == nil {
@@ -183,19 +181,19 @@ func (s *Supervisor) late(c *child, gen uint64, err error) {
 	for _, holder := range item.holders[1:] {
 		holder.take(key)
 	}
-	s.tell(Event{Kind: Returned, Child: c.spec.ID, Generation: gen, Reason: err})
+	tell(Event{Kind: Returned, Child: c.spec.ID, Generation: gen, Reason: err})
 }
 
 // lateStart takes the return of a Start that was abandoned. If it has succeeded nevertheless, it is undone, unless
 // the end of what it has started was told before: it is not told twice.
-func (s *Supervisor) lateStart(c *child, gen uint64, err error) {
+func (s *Supervisor) lateStart(c *child, gen uint64, err error, tell func(Event)) {
 	item := s.lost.get(lostKey{c, gen})
 	switch {
 	case err != nil:
-		s.late(c, gen, err)
+		s.late(c, gen, err, tell)
 	case c.spec.Process == nil || item == nil:
 	case item.early != nil:
-		s.late(c, gen, *item.early)
+		s.late(c, gen, *item.early, tell)
 	default:
 		go func() {
 			<-item.fenced

@@ -128,6 +128,7 @@ const (
 	evDelete                     // w asks for child id, which is down, to be forgotten
 	evForget                     // the caller that waited for the first start of c has left
 	evShutdown                   // stop everything because of err
+	evWatch                      // starts may be overdue; not for the core
 )
 
 type event struct {

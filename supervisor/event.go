@@ -131,15 +131,34 @@ func (l *subscribers) send(e Event) {
 	}
 }
 
+// note hands e to the subscribers, and has it logged. It is called with the turn.
+func (s *Supervisor) note(e Event) {
+	e = s.publish(e, s.now)
+	s.logLater(e, e.level())
+}
+
+// logEntry is an event that is to be logged.
+type logEntry struct {
+	Event
+	level slog.Level
+}
+
+// logLater has Serve log e. It is called with the turn.
+func (s *Supervisor) logLater(e Event, level slog.Level) {
+	if s.opts.Logger.Enabled(context.Background(), level) {
+		s.unlogged = append(s.unlogged, logEntry{e, level})
+	}
+}
+
 // tell logs e and hands it to the subscribers.
 func (s *Supervisor) tell(e Event) {
-	e = s.publish(e)
+	e = s.publish(e, s.opts.Now())
 	s.log(e, e.level(), nil)
 }
 
 // publish completes e and hands it to the subscribers of this supervisor and of those above it.
-func (s *Supervisor) publish(e Event) Event {
-	e.At = s.opts.Now()
+func (s *Supervisor) publish(e Event, at time.Time) Event {
+	e.At = at
 	e.Supervisor = s.place.Load().path
 	for up := s; up != nil; up = up.place.Load().parent {
 		up.subs.send(e)

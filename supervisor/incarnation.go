@@ -11,10 +11,11 @@ import (
 
 // running is what the runtime needs for an incarnation that has a context or a timer.
 type running struct {
-	cancel context.CancelCauseFunc
-	timer  func() bool     // stops the timer
-	label  string          // finds its goroutines in a profile
-	busy   <-chan struct{} // closed when the call of Stop or Abandon has returned; nil when there was none
+	cancel func(reason error) // ends the context, or gives the start up
+	begun  bool               // by Begin: its deadline is watched together with others
+	timer  func() bool        // stops the timer
+	label  string             // finds its goroutines in a profile
+	busy   <-chan struct{}    // closed when the call of Stop or Abandon has returned; nil when there was none
 }
 
 // An incarnation is the goroutine side of one life of a child. For a Process it lives as long as the start.
@@ -51,14 +52,18 @@ func incarnationOf(ctx context.Context) *incarnation {
 
 // launch starts the goroutine of an incarnation.
 func (s *Supervisor) launch(c *child, gen uint64) {
+	var before <-chan struct{}
+	if c.run != nil && !c.run.idle() {
+		before = c.run.busy
+	}
+	if b, ok := c.spec.Process.(beginner); ok && before == nil {
+		s.beginProcess(c, gen, b)
+		return
+	}
 	inc := &incarnation{s: s, c: c, gen: gen, outer: s.outer}
 	ctx, cancel := context.WithCancelCause(&incarnationContext{s.base, inc})
 	run := &running{cancel: cancel}
 	if c.spec.Process != nil {
-		var before <-chan struct{}
-		if c.run != nil {
-			before = c.run.busy
-		}
 		c.run = run
 		go inc.startProcess(ctx, cancel, before)
 		return
@@ -82,11 +87,37 @@ func protect(f func() error, done func(error)) {
 	returned = true
 }
 
+// A beginner is a Process whose start needs no goroutine.
+type beginner interface {
+	Begin(inc Incarnation, started func(error)) (giveUp func(reason error))
+}
+
+// beginProcess has a start begun. Nothing was asked of the incarnation before that is not done.
+func (s *Supervisor) beginProcess(c *child, gen uint64, b beginner) {
+	run := &running{begun: true}
+	c.run = run
+	started := func(err error) { s.post(event{kind: evStarted, c: c, gen: gen, err: err}) }
+	protect(func() error {
+		run.cancel = b.Begin(s.life(c, gen), started)
+		return nil
+	}, func(err error) {
+		if err != nil {
+			started(err)
+		}
+	})
+}
+
+// life returns what a Process gets. The closure is all that it holds of the supervisor.
+func (s *Supervisor) life(c *child, gen uint64) Incarnation {
+	return Incarnation{Generation: gen, Exit: func(reason error) {
+		s.post(event{kind: evExited, c: c, gen: gen, err: reason})
+	}}
+}
+
 // startProcess calls Start when what was asked of the incarnation before is done.
 func (inc *incarnation) startProcess(ctx context.Context, cancel context.CancelCauseFunc, before <-chan struct{}) {
+	pprof.SetGoroutineLabels(ctx) // whoever has told an end may have had others
 	s, c, gen := inc.s, inc.c, inc.gen
-	// The closure is all that a Process holds of the supervisor: it must not refer to inc.
-	exit := func(reason error) { s.post(event{kind: evExited, c: c, gen: gen, err: reason}) }
 	protect(func() error {
 		if before != nil {
 			select {
@@ -97,7 +128,7 @@ func (inc *incarnation) startProcess(ctx context.Context, cancel context.CancelC
 		if ctx.Err() != nil { // asked to stop, or abandoned, before it has begun
 			return context.Cause(ctx)
 		}
-		return c.spec.Process.Start(ctx, Incarnation{Generation: gen, Exit: exit})
+		return c.spec.Process.Start(ctx, s.life(c, gen))
 	}, func(err error) {
 		inc.up.Store(true)
 		cancel(nil)
@@ -162,11 +193,16 @@ func (inc *incarnation) started() {
 	})
 }
 
+// giveUp ends the context of a Service. For a Process that is the context of its start.
+func (r *running) giveUp(c *child, reason error) {
+	if r != nil && r.cancel != nil && (c.spec.Process == nil || !c.up) {
+		r.cancel(reason)
+	}
+}
+
 // stop asks the present incarnation of c to end.
 func (s *Supervisor) stop(c *child, gen uint64, reason error) {
-	if c.run != nil && c.run.cancel != nil {
-		c.run.cancel(reason)
-	}
+	c.run.giveUp(c, reason)
 	if c.spec.Process != nil && c.up {
 		s.call(c, gen, "Stop", func() { c.spec.Process.Stop(gen, reason) })
 	}
@@ -202,6 +238,10 @@ func (s *Supervisor) arm(c *child, act action) {
 	if c.run == nil {
 		c.run = new(running)
 	}
+	if act.timer == timerStart && c.run.begun {
+		s.watch(s.now.Sub(s.epoch) + act.delay)
+		return
+	}
 	gen, kind := act.gen, act.timer
 	c.run.timer = s.opts.AfterFunc(act.delay, func() {
 		s.post(event{kind: evTimer, timer: kind, c: c, gen: gen})
@@ -219,12 +259,17 @@ func (s *Supervisor) disarm(c *child) {
 	if c.spec.Process == nil || !c.up {
 		return
 	}
-	select {
-	case <-c.run.busy:
-	default:
-		if c.run.busy != nil {
-			return
-		}
+	if c.run.idle() {
+		c.run = nil // an idle one is to cost no more than its record
 	}
-	c.run = nil // an idle one is to cost no more than its record
+}
+
+// idle reports whether no call of Stop or Abandon is under way.
+func (r *running) idle() bool {
+	select {
+	case <-r.busy:
+		return true
+	default:
+		return r.busy == nil
+	}
 }

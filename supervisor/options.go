@@ -37,7 +37,8 @@ type Options struct {
 
 	// Logger gets warnings about what healed itself and errors about what did not. Default: slog.Default().
 	Logger *slog.Logger
-	// Now is the clock. Default: time.Now.
+	// Now is the clock. Default: time.Now. This and the functions below are called on any goroutine, one at a time,
+	// and must not block.
 	Now func() time.Time
 	// AfterFunc calls f on some goroutine after d, unless stop is called before. Default: time.AfterFunc.
 	AfterFunc func(d time.Duration, f func()) (stop func() bool)

@@ -35,6 +35,15 @@ func (f ServiceFunc) Serve(ctx context.Context) error { return f(ctx) }
 // One incarnation at a time is asked to live. Start and the Stop that follows it never overlap for the same
 // generation. After Abandon(gen) the Process has to keep incarnation gen away from everything it shares with its
 // successor, which may be started at once.
+//
+// A Process that has goroutines of its own to start on may also have a method
+//
+//	Begin(inc Incarnation, started func(error)) (giveUp func(reason error))
+//
+// It is called instead of Start whenever no call of Stop or Abandon is under way, on any goroutine, within
+// [Incarnation.Exit] for instance. It must not block, nor call [runtime.Goexit], but have the start done elsewhere
+// and call started with what Start would return, once; [Spec.StartTimeout] counts all the same. giveUp is called in the place of the end of ctx; it must not block either, and has to do nothing
+// when the start is complete. What is given up before it has begun must not begin.
 type Process interface {
 	// Start brings the incarnation up. It is called on a goroutine made for it and may block until the
 	// incarnation is ready, for as long as [Spec.StartTimeout]. ctx ends when Start has returned; its values
@@ -55,7 +64,8 @@ type Incarnation struct {
 	// Generation is 1 for the first incarnation of a child and grows by one with each further one.
 	Generation uint64
 	// Exit tells the supervisor that the incarnation has ended: nil for a normal end, otherwise why it failed.
-	// Only the first call counts. It never blocks and may be called on any goroutine, from within Stop too.
+	// Only the first call counts. It never blocks and may be called on any goroutine, from within Stop too. What
+	// follows from it may be begun before it returns, so no mutex is to be held that Begin needs.
 	Exit func(reason error)
 }
 

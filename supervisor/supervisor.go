@@ -25,12 +25,20 @@ type Supervisor struct {
 	core  *core         // nil while not being served
 	ready chan struct{} // replaced, and closed, by the goroutine of Serve only
 
-	// Set by Serve before the first event, and used by its goroutine only.
+	// Set by Serve before the first event, and used by whoever has the turn.
 	base  context.Context // what the contexts of children come from; never done
 	outer *incarnation
-	// unlogged is what the present step has to log when all else is done.
-	unlogged []Event
+	// unlogged is what is left to be logged, by Serve: nothing waits for that.
+	unlogged []logEntry
+	over     bool  // no child is left
+	result   error // what Serve returns then
+	broken   error // why whoever had the turn has failed in it
+	now      time.Time
+	starts   watch
 }
+
+// maxUnlogged is how much may wait to be logged before ends and starts wait for it too.
+const maxUnlogged = 64
 
 // place is where the supervisor is in the tree. It is kept after Serve, for the children that were abandoned.
 type place struct {
@@ -80,7 +88,8 @@ func (s *Supervisor) Serve(ctx context.Context) error {
 			stop = nil
 			s.post(event{kind: evShutdown, err: context.Cause(ctx)})
 		}
-		if done, err := s.work(); done {
+		if s.work() {
+			err := s.result
 			s.finish()
 			return err
 		}
@@ -97,6 +106,7 @@ func (s *Supervisor) begin(ctx context.Context) error {
 		return ErrRunning
 	}
 	s.core = newCore(&s.opts)
+	s.over, s.result = false, nil
 	s.base, s.outer = context.WithoutCancel(ctx), incarnationOf(ctx)
 	here := &place{path: s.opts.Name}
 	if s.outer != nil {
@@ -109,32 +119,75 @@ func (s *Supervisor) begin(ctx context.Context) error {
 	return nil
 }
 
-// work takes all events that are queued. It reports whether the last child is gone, and what Serve then returns.
-func (s *Supervisor) work() (done bool, err error) {
-	events := s.queue.take()
+// work takes all events that are queued, and logs. It reports whether the last child is gone; it has the turn then,
+// so that nobody takes it any more.
+func (s *Supervisor) work() (over bool) {
+	events, turn := s.queue.take()
+	if !turn {
+		return false
+	}
+	if s.broken != nil {
+		panic(s.broken)
+	}
 	for _, ev := range events {
-		if done {
+		if s.over {
 			s.refuse(ev)
 			continue
 		}
 		s.mu.Lock()
-		ev.at = s.opts.Now().Sub(s.epoch)
-		actions := s.core.step(ev)
-		s.mu.Unlock()
-		for _, act := range actions {
-			s.perform(act)
-			if act.kind == actDone {
-				done, err = true, act.err
-			}
-		}
-		for _, e := range s.unlogged { // nothing waits for this
-			s.log(e, e.level(), nil)
-		}
-		clear(s.unlogged)
-		s.unlogged = s.unlogged[:0]
+		s.handle(ev)
 	}
 	s.queue.giveBack(events)
-	return done, err
+	entries := s.unlogged
+	s.unlogged = nil
+	if over = s.over; !over {
+		s.queue.release(false)
+	}
+	for _, e := range entries {
+		s.log(e.Event, e.level, nil)
+	}
+	return over
+}
+
+// handle has the core take an event, and carries out what it says. It is called with the turn, and with the mutex
+// held, which it releases.
+func (s *Supervisor) handle(ev event) {
+	if ev.kind == evWatch {
+		s.overdue(ev.at)
+		return
+	}
+	for _, act := range s.decide(ev) {
+		s.perform(act)
+	}
+}
+
+func (s *Supervisor) decide(ev event) []action {
+	defer s.mu.Unlock()
+	s.now = s.opts.Now()
+	ev.at = s.now.Sub(s.epoch)
+	return s.core.step(ev)
+}
+
+// hurry handles an event on the goroutine that brings it, so that a restart does not wait for that of Serve. It
+// reports false if that is not possible without waiting.
+func (s *Supervisor) hurry(ev event) bool {
+	if !s.queue.overtake() {
+		return false
+	}
+	if s.over || len(s.unlogged) >= maxUnlogged || !s.mu.TryLock() {
+		s.queue.release(false)
+		return false
+	}
+	handled := false
+	defer func() {
+		if !handled { // a function of the options has failed: that is for Serve
+			s.broken = Recovered(recover())
+		}
+		s.queue.release(!handled || s.over || len(s.unlogged) > 0)
+	}()
+	s.handle(ev)
+	handled = true
+	return true
 }
 
 func (s *Supervisor) perform(act action) {
@@ -151,8 +204,7 @@ func (s *Supervisor) perform(act action) {
 	case actDisarm:
 		s.disarm(c)
 	case actNote:
-		e := Event{Kind: act.note, Child: c.spec.ID, Generation: act.gen, Reason: act.err, Delay: act.delay}
-		s.unlogged = append(s.unlogged, s.publish(e))
+		s.note(Event{Kind: act.note, Child: c.spec.ID, Generation: act.gen, Reason: act.err, Delay: act.delay})
 	case actReply:
 		act.w.reply <- act.err
 	case actGiveUp:
@@ -162,9 +214,11 @@ func (s *Supervisor) perform(act action) {
 	case actReady:
 		close(s.ready)
 	case actLateStart:
-		s.lateStart(c, act.gen, act.err)
+		s.lateStart(c, act.gen, act.err, s.note)
 	case actLateExit:
-		s.late(c, act.gen, act.err)
+		s.late(c, act.gen, act.err, s.note)
+	case actDone:
+		s.over, s.result = true, act.err
 	}
 }
 
@@ -172,6 +226,7 @@ func (s *Supervisor) finish() {
 	for _, ev := range s.queue.close() {
 		s.refuse(ev)
 	}
+	s.starts.end()
 	s.inquests.done.Wait()
 	s.fencing.Wait() // or else it could hit an incarnation of the next Serve
 	s.mu.Lock()
@@ -184,8 +239,11 @@ func (s *Supervisor) finish() {
 	}
 }
 
-// post queues an event. It never blocks.
+// post hands an event over. It never blocks.
 func (s *Supervisor) post(ev event) {
+	if (ev.kind == evExited || ev.kind == evStarted) && ev.c.spec.Process != nil && s.hurry(ev) {
+		return
+	}
 	if !s.queue.put(ev) {
 		s.refuse(ev)
 	}
@@ -197,8 +255,8 @@ func (s *Supervisor) refuse(ev event) {
 	case ev.w != nil:
 		ev.w.reply <- ErrNotRunning
 	case ev.kind == evStarted:
-		s.lateStart(ev.c, ev.gen, ev.err)
+		s.lateStart(ev.c, ev.gen, ev.err, s.tell)
 	case ev.kind == evExited:
-		s.late(ev.c, ev.gen, ev.err)
+		s.late(ev.c, ev.gen, ev.err, s.tell)
 	}
 }

@@ -157,6 +157,9 @@ func (n *node) child() Spec {
 	spec := n.spec
 	if spec.Process != nil {
 		spec.Process = &actorLeaf{n: n, stops: map[uint64]context.CancelCauseFunc{}}
+		if n.f.chance(2) {
+			spec.Process = prompt{Process: spec.Process}
+		}
 	}
 	return spec
 }
