@@ -40,6 +40,7 @@ type Agent struct {
 	log       *slog.Logger
 	client    *identity.Client
 	verifier  *identity.Verifier
+	directory *identity.Directory
 	system    *actors.System
 	env       *channel.Env
 	registry  *registry.Registry
@@ -86,6 +87,9 @@ func New(credentials Credentials, opts ...Option) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new agent: %w", err)
 	}
+	if err := a.newDirectory(); err != nil {
+		return nil, fmt.Errorf("new agent: %w", err)
+	}
 	a.verifier, err = identity.NewVerifier(a.verifierOptions())
 	if err != nil {
 		return nil, fmt.Errorf("new agent: %w", err)
@@ -124,13 +128,17 @@ func (a *Agent) build() {
 	a.registry = registry.New(registry.Options{
 		Env: a.env, MaxChannels: c.admission.Channels, MaxPerPeer: c.admission.PerPeer, Budget: c.budget,
 	})
+	children := []supervisor.Spec{
+		{ID: "channels", Service: a.registry.Channels()},
+		{ID: "registry", Process: a.registry.Actor()},
+		{ID: "actors", New: a.hostedService},
+	}
+	if c.about != nil {
+		children = append(children, a.announceService())
+	}
 	a.tree = supervisor.New(supervisor.Options{
 		Name: "agent", Logger: c.logger, Now: c.clock.Now, AfterFunc: c.clock.AfterFunc, Rand: c.clock.Rand,
-		Children: []supervisor.Spec{
-			{ID: "channels", Service: a.registry.Channels()},
-			{ID: "registry", Process: a.registry.Actor()},
-			{ID: "actors", New: a.hostedService},
-		},
+		Children: children,
 	})
 }
 

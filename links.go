@@ -139,16 +139,16 @@ func (l *peerLink) channel(ctx context.Context) (*Channel, error) {
 			waiting = ch
 		}
 	}
-	url, err := a.endpoint(ctx, l.peer)
+	url, announced, err := a.endpoint(ctx, l.peer)
 	if err != nil {
 		if waiting != nil && actors.MayWait(ctx) {
 			return waiting, nil // the peer may come back: it knows where we are
 		}
 		return nil, l.explain(err)
 	}
-	ch, err := a.Open(ctx, l.peer, url)
+	ch, err := a.openAt(ctx, l.peer, url, announced, &a.config)
 	if err != nil {
-		a.unreachable(l.peer)
+		a.directory.Failed(l.peer)
 		return nil, l.explain(err)
 	}
 	l.ch.Store(ch)

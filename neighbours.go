@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pando-agents/pando/actors"
 	"github.com/pando-agents/pando/transport/memnet"
 )
 
@@ -99,23 +98,3 @@ func (n *Neighbours) dial(a *Agent, other func(ctx context.Context, network, add
 		return other(ctx, network, addr)
 	}
 }
-
-// WithEndpoints says at which WebSocket URLs other agents are reached, by agent
-// id. It is asked before the identity registry.
-func WithEndpoints(urls map[string]string) Option {
-	return func(c *config) { c.endpoints = urls }
-}
-
-// endpoint returns where a peer is dialled.
-func (a *Agent) endpoint(_ context.Context, peer string) (string, error) {
-	if url := a.config.neighbours.url(peer); url != "" {
-		return url, nil
-	}
-	if url := a.config.endpoints[peer]; url != "" {
-		return url, nil
-	}
-	return "", fmt.Errorf("%w: no endpoint of agent %s is known", actors.ErrUnreachable, peer)
-}
-
-// unreachable notes that a peer was not reached at its endpoint.
-func (a *Agent) unreachable(string) {}

@@ -31,6 +31,11 @@ func (a *Agent) Open(ctx context.Context, target, wsURL string, opts ...Option) 
 	if err := a.checkURL(wsURL); err != nil {
 		return nil, err
 	}
+	return a.openAt(ctx, target, wsURL, false, &c)
+}
+
+// openAt is Open; announced says that the URL is the peer's word.
+func (a *Agent) openAt(ctx context.Context, target, wsURL string, announced bool, c *config) (*Channel, error) {
 	select {
 	case <-a.Ready():
 	case <-a.done:
@@ -42,7 +47,7 @@ func (a *Agent) Open(ctx context.Context, target, wsURL string, opts ...Option) 
 		return nil, ErrShuttingDown
 	}
 	return a.registry.Open(ctx, channel.Config{
-		ID: a.env.NewID(), Peer: target, URL: wsURL, Heartbeat: c.heartbeat, Inbox: c.inbox,
+		ID: a.env.NewID(), Peer: target, URL: wsURL, Announced: announced, Heartbeat: c.heartbeat, Inbox: c.inbox,
 	})
 }
 
@@ -68,13 +73,17 @@ func loopback(host string) bool {
 }
 
 // connect makes one authenticated connection.
-func (a *Agent) connect(ctx context.Context, peer, wsURL string) (*transport.Conn, error) {
+func (a *Agent) connect(ctx context.Context, peer, wsURL string, announced bool) (*transport.Conn, error) {
+	o := a.transport
+	if announced {
+		o = a.guarded()
+	}
 	for retry := false; ; retry = true {
 		header, token, err := a.client.DialHeader(ctx, peer, wsURL)
 		if err != nil {
 			return nil, &channel.ConnectError{Final: refusedByRegistry(err), Err: err}
 		}
-		conn, err := transport.Dial(ctx, wsURL, header, a.transport)
+		conn, err := transport.Dial(ctx, wsURL, header, o)
 		if err == nil {
 			return conn, nil
 		}

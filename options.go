@@ -112,6 +112,8 @@ type config struct {
 	network      Network
 	neighbours   *Neighbours
 	endpoints    map[string]string
+	policy       EndpointPolicy
+	about        *Announcement
 	clock        Clock
 	fault        func(*Channel, FaultPoint)
 }

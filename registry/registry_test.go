@@ -87,7 +87,7 @@ func newRig(t *testing.T, o Options) *rig {
 	return r
 }
 
-func (r *rig) connect(ctx context.Context, _, _ string) (*transport.Conn, error) {
+func (r *rig) connect(ctx context.Context, _, _ string, _ bool) (*transport.Conn, error) {
 	r.connects.Add(1)
 	r.dialled <- struct{}{}
 	if err := r.answer.Load(); err != nil {

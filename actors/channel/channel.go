@@ -23,6 +23,8 @@ type Config struct {
 	Peer string
 	// URL is where a dialler finds the peer; empty for an acceptor.
 	URL string
+	// Announced says that the URL is the peer's word, and not to be trusted.
+	Announced bool
 	// Heartbeat is the interval of a dialler's heartbeats; 0 means none.
 	Heartbeat time.Duration
 	// Inbox, when positive, is how many messages wait for Receive.
@@ -37,6 +39,7 @@ type Channel struct {
 	id      string
 	peer    string
 	url     string
+	claimed bool // Config.Announced
 	key     string
 	process *actors.Process[*input]
 	ref     actors.Ref[*input]
@@ -75,7 +78,7 @@ type Channel struct {
 // connect when it is; an acceptor waits for Attach.
 func New(env *Env, cfg Config) (*Channel, error) {
 	c := &Channel{
-		env: env, id: cfg.ID, peer: cfg.Peer, url: cfg.URL, started: env.Now(),
+		env: env, id: cfg.ID, peer: cfg.Peer, url: cfg.URL, claimed: cfg.Announced, started: env.Now(),
 		inbound: budget{max: env.Limits.Inbound}, out: budget{max: env.Limits.Outbound},
 		ended: make(chan struct{}),
 	}
@@ -227,7 +230,7 @@ func (c *Channel) connect(ctx context.Context) (conn *transport.Conn, err error)
 			c.log().Error("panic while connecting", "err", v)
 		}
 	}()
-	return c.env.Connect(ctx, c.peer, c.url)
+	return c.env.Connect(ctx, c.peer, c.url, c.claimed)
 }
 
 func (c *Channel) dialFailed(err error) {
@@ -244,6 +247,7 @@ func (c *Channel) opened(e *session.Effect) {
 	if e.Reopened {
 		c.reopened.Add(1)
 	}
+	c.gate.set(protocol.StateConnected)
 	c.env.Changed(c, protocol.StateConnected)
 }
 

@@ -119,7 +119,10 @@ func (i *incarnation) fail(e *session.Effect) {
 
 func (i *incarnation) stateChanged(e *session.Effect) {
 	ch := i.ch
-	if e.To != protocol.StateClosed { // finish says that, with the reason
+	switch e.To {
+	case protocol.StateConnected: // opened says that, with what the peer can do
+	case protocol.StateClosed: // finish says that, with the reason
+	default:
 		ch.gate.set(e.To)
 	}
 	switch e.To {

@@ -69,8 +69,8 @@ type Env struct {
 	// that it has none.
 	Actors *Spec
 	// Connect makes an authenticated connection to peer. A *ConnectError
-	// says whether it is worth trying again.
-	Connect func(ctx context.Context, peer, url string) (*transport.Conn, error)
+	// says whether it is worth trying again. announced is that of Config.
+	Connect func(ctx context.Context, peer, url string, announced bool) (*transport.Conn, error)
 	// ConnectTimeout bounds one Connect; default 15 s.
 	ConnectTimeout time.Duration
 	// HandlerTimeout is the deadline of a handler; default 30 s.
