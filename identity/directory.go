@@ -163,8 +163,8 @@ func (d *Directory) ask(ctx context.Context, agentID string) (entry, error) {
 func (d *Directory) Failed(agentID string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e, known := d.cache.get(agentID)
-	if again := e.asked.Add(recordInterval); known && again.Before(e.until) {
+	e, _ := d.cache.get(agentID) // one that is not known is asked for anyway
+	if again := e.asked.Add(recordInterval); again.Before(e.until) {
 		e.until = again
 		d.cache.put(agentID, e)
 	}

@@ -17,7 +17,8 @@ const maxEndpoint = 2 << 10
 //
 // Check looks at the URL, Control at the address that its host has turned out
 // to be. Only the latter is safe from names that point into the own network,
-// now or at the second look-up: put it into the net.Dialer that is used.
+// now or at the second look-up: put it into the net.Dialer that is used, or
+// call it with the address that is about to be dialled by other means.
 type EndpointPolicy struct {
 	// AllowInsecure allows ws beyond loopback, which everybody on the way can
 	// read and change.
@@ -158,12 +159,10 @@ var (
 	sixTo4 = netip.MustParsePrefix("2002::/16")    // RFC 3056
 )
 
-// reachOf looks at an IPv4 address wherever it hides in an IPv6 address.
+// reachOf looks at an IPv4 address wherever it hides in an IPv6 address. One with
+// a zone is in no prefix, and so is never reached.
 func reachOf(ip netip.Addr) reach {
 	ip = ip.Unmap()
-	if ip.Zone() != "" {
-		return reachNever
-	}
 	if ip.Is4() {
 		return lookUp(special4, ip, reachPublic)
 	}

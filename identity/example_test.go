@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
 	"os"
 
@@ -52,6 +53,28 @@ func ExampleVerifier_Verify() {
 		}
 		fmt.Println("upgrade the connection of", peer.AgentID)
 	})
+}
+
+// A directory knows where agents are. What strangers have announced is dialled
+// under its policy, what the operator has written down is not held to it.
+func ExampleDirectory_Resolve() {
+	directory, err := identity.NewDirectory(identity.DirectoryOptions{
+		Static: []identity.Record{{AgentID: "22222222-2222-4222-8222-222222222222", Endpoint: "ws://10.0.0.7:9000/ws"}},
+		// Client asks the identity registry about all others.
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	record, err := directory.Resolve(context.Background(), "22222222-2222-4222-8222-222222222222")
+	if err != nil {
+		log.Fatal(err)
+	}
+	dialer := &net.Dialer{}
+	if !record.Static {
+		dialer.Control = directory.Policy().Control
+	}
+	fmt.Println(record.Endpoint, dialer.Control == nil)
+	// Output: ws://10.0.0.7:9000/ws true
 }
 
 // A key that is written down is Ed25519, unless the Python SDK is to use it too.

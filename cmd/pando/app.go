@@ -48,6 +48,7 @@ func (a *app) root() *cobra.Command {
 		a.group("permissions", "Who may talk to an agent",
 			a.permissionsGrant(), a.permissionsRevoke(), a.permissionsList()),
 		a.group("agent", "Run an agent", a.agentServe()),
+		a.group("agents", "Find agents, and let an agent be found", a.agentsList(), a.agentsInfo(), a.agentsAnnounce()),
 		a.send(),
 		a.version(),
 	)

@@ -109,20 +109,26 @@ func (a *app) permissionsList() *cobra.Command {
 
 // permissions asks the identity registry as the provider in the file.
 func (a *app) permissions(c *cobra.Command, file string,
-	ask func(context.Context, *identity.Client) ([]identity.Permission, error)) ([]identity.Permission, error) {
-	credentials, err := load(c, file)
-	if err != nil {
-		return nil, err
-	}
-	client, err := a.client(credentials)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
-	defer a.waiting("the identity registry at " + credentials.RegistryURL)()
-	all, err := ask(c.Context(), client)
+	change func(context.Context, *identity.Client) ([]identity.Permission, error)) ([]identity.Permission, error) {
+	all, err := ask(a, c, file, change)
 	if all == nil {
 		all = []identity.Permission{} // an empty list in JSON too
 	}
 	return all, err
+}
+
+// ask asks the identity registry with the credentials in the file.
+func ask[T any](a *app, c *cobra.Command, file string, question func(context.Context, *identity.Client) (T, error)) (T, error) {
+	var none T
+	credentials, err := load(c, file)
+	if err != nil {
+		return none, err
+	}
+	client, err := a.client(credentials)
+	if err != nil {
+		return none, err
+	}
+	defer client.Close()
+	defer a.waiting("the identity registry at " + credentials.RegistryURL)()
+	return question(c.Context(), client)
 }

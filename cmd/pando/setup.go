@@ -20,13 +20,16 @@ type setupFlags struct {
 	providerID, providerSecret     string
 	envFile                        string
 	json                           bool
+	about                          aboutFlags
+	announcement                   identity.Announcement
 }
 
 func (a *app) initSetup() *cobra.Command {
 	c := &cobra.Command{
 		Use: "setup --registry-url URL --env-file FILE", Short: "Register an agent and write its .env file", Args: cobra.NoArgs,
 		Long: "Register a provider, unless one is given or in the file, and an agent with a fresh key, and write all of it\n" +
-			"to a .env file that only its owner can read. A file that has an agent already is left as it is.",
+			"to a .env file that only its owner can read. A file that has an agent already is left as it is;\n" +
+			"'pando agents announce' changes what others may know about it.",
 		Example: "  pando init setup --registry-url https://127.0.0.1:8443 --ca ./registry/tls/ca.pem --name alice --env-file alice.env",
 	}
 	f := &setupFlags{}
@@ -37,11 +40,17 @@ func (a *app) initSetup() *cobra.Command {
 	c.Flags().StringVar(&f.providerID, "provider-id", "", "provider that the agent is to belong to (default: a new one)")
 	c.Flags().StringVar(&f.providerSecret, "provider-secret", "", "secret of that provider")
 	c.Flags().StringVar(&f.envFile, "env-file", "", "file to write")
+	f.about.add(c)
 	c.Flags().BoolVar(&f.json, "json", false, "print the ids as JSON")
 	c.MarkFlagsRequiredTogether("provider-id", "provider-secret")
 	_ = c.MarkFlagRequired("registry-url")
 	_ = c.MarkFlagRequired("env-file")
-	return a.does(c, func(c *cobra.Command, _ []string) error { return a.setup(c.Context(), f) })
+	return a.does(c, func(c *cobra.Command, _ []string) (err error) {
+		if f.announcement, err = f.about.announcement(c); err != nil {
+			return err
+		}
+		return a.setup(c.Context(), f)
+	})
 }
 
 func (a *app) setup(ctx context.Context, f *setupFlags) error {
@@ -157,7 +166,7 @@ func (a *app) addAgent(ctx context.Context, f *setupFlags, kind identity.KeyType
 		return err
 	}
 	defer client.Close()
-	id, secret, err := client.RegisterAgent(ctx, f.name, key.Public(), false, identity.Announcement{})
+	id, secret, err := client.RegisterAgent(ctx, f.name, key.Public(), false, f.announcement)
 	if err != nil {
 		return fmt.Errorf("%w (the provider is in %s: the same command goes on from there)", err, f.envFile)
 	}

@@ -50,6 +50,13 @@ func TestWrongCommandLinesExitWithTwo(t *testing.T) {
 		{"registry url", []string{"init", "setup", "--registry-url", "nonsense", "--env-file", "x"}},
 		{"provider-secret", []string{"init", "setup", "--registry-url", "http://localhost", "--env-file", "x", "--provider-id", "x"}},
 		{"--type", []string{"permissions", "grant", "id", "--type", "all", "--target-id", "x"}},
+		{"needs a command", []string{"agents"}},
+		{"unknown command", []string{"agents", "remove"}},
+		{"accepts at most 1 arg", []string{"agents", "info", "a", "b"}},
+		{"unknown command", []string{"agents", "list", "a"}},
+		{"at least one of the flags", []string{"agents", "announce"}},
+		{"ws or wss url", []string{"agents", "announce", "--endpoint", "https://a.example"}},
+		{"user information", []string{"init", "setup", "--registry-url", "http://localhost", "--env-file", "x", "--endpoint", "wss://u:p@a.example"}},
 		{"--log-level", []string{"version", "--log-level", "loud"}},
 	} {
 		fails(t, 2, c.says, dir, c.args...)
@@ -86,7 +93,7 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 		}
 	}
 	check(root)
-	for _, args := range [][]string{{"--help"}, {"help", "send"}, {"agent", "serve", "--help"}, {"identity", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"help", "send"}, {"agent", "serve", "--help"}, {"identity", "--help"}, {"agents", "info", "--help"}} {
 		var out, stderr bytes.Buffer
 		if code := run(context.Background(), args, &out, &stderr); code != 0 || !strings.Contains(out.String(), "Usage:") || stderr.Len() > 0 {
 			t.Errorf("%v: code %d, %q, %q", args, code, out.String(), stderr.String())

@@ -227,10 +227,13 @@ func TestDirectoryFollowsTheRuleForTokens(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	p, q := r.provider(), r.provider()
-	a := r.agent(p)
+	a, third := r.agent(p), r.agent(r.provider())
 	// Whom a permits, and whom b permits.
 	kinds := map[string]func(agent, provider string) []permission{
-		"nobody":   func(string, string) []permission { return []permission{} },
+		"nobody": func(string, string) []permission { return []permission{} },
+		"others": func(string, string) []permission {
+			return []permission{{allowAgent, third.id}, {allowProvider, third.owner.id}}
+		},
 		"agent":    func(agent, _ string) []permission { return []permission{{allowAgent, agent}} },
 		"provider": func(_, provider string) []permission { return []permission{{allowProvider, provider}} },
 		"both": func(agent, provider string) []permission {
@@ -243,7 +246,8 @@ func TestDirectoryFollowsTheRuleForTokens(t *testing.T) {
 			other := r.agent(q) // permits nobody
 			r.call("PUT", "/agents/"+a.id+"/permissions", permitB(b.id, q.id), p.auth()...).want(200)
 			r.call("PUT", "/agents/"+b.id+"/permissions", permitA(a.id, p.id), q.auth()...).want(200)
-			allowed := mine != "nobody" && theirs != "nobody"
+			granted := func(kind string) bool { return kind != "nobody" && kind != "others" }
+			allowed := granted(mine) && granted(theirs)
 			if got := r.asAgent(a, "GET", "/directory/"+b.id, nil).status; (got == 200) != allowed {
 				t.Errorf("a permits %s, b permits %s: %d", mine, theirs, got)
 			}
