@@ -36,8 +36,9 @@ func (e *LinkError) Unwrap() error { return e.Reason }
 // Both sides of a link are alike. It ends with either incarnation, so that one
 // that is to be linked again links in its Start, or with unlink, which may be
 // called more than once; an end that came before it counts. Links to the same
-// actor are counted, and a link of an actor to itself is none. Safe for
-// concurrent use; it never blocks.
+// actor are counted, and a link of an actor to itself is none. An actor that
+// lives elsewhere (Far) is not told of the end of c: such a link has one side.
+// Safe for concurrent use; it never blocks.
 //
 // Where both are supervised, both have failed: each spends the budget of its own
 // supervisor. Whoever wants to hear of an end and live on (trap_exit) uses Watch.
@@ -45,6 +46,9 @@ func Link[M, T any](c *Context[M], target Ref[T]) (unlink func()) {
 	p := target.process
 	if any(p) == any(c.shell.p) {
 		return func() {}
+	}
+	if p.far != nil {
+		return linkFar(c, p.far)
 	}
 	l := &tie{from: c}
 	if generation, ok := p.tie(l); !ok {
@@ -55,6 +59,27 @@ func Link[M, T any](c *Context[M], target Ref[T]) (unlink func()) {
 		l.undo() // c has ended, perhaps before it was seen to be linked
 	}
 	return l.undo
+}
+
+// linkFar makes c fail when an actor has ended that lives elsewhere.
+func linkFar[M, T any](c *Context[M], far Far[T]) (unlink func()) {
+	if l, ok := far.(Local[T]); ok {
+		target, err := l.Local()
+		if err == nil {
+			return Link(c, target)
+		}
+		c.sever(&LinkError{Actor: far.Name(), Reason: err})
+		return func() {}
+	}
+	n := &notice[M]{cx: c} // ends with c
+	if c.own(n) {
+		n.hold(far.OnDown(func(d Down) {
+			if !n.off.Swap(true) && d.Reason != nil {
+				c.sever(&LinkError{Actor: d.Actor, Generation: d.Generation, Reason: d.Reason})
+			}
+		}))
+	}
+	return n.drop
 }
 
 // tie is a link of two incarnations. Whoever cuts it decides what it means:

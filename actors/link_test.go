@@ -308,6 +308,71 @@ func TestEndThatCameBeforeUnlinkCounts(t *testing.T) {
 	wantLinkError(t, b.ended(1), 1, is(errBroken))
 }
 
+// distant is an actor that lives elsewhere, or only seems to.
+type distant struct {
+	Far[any]
+	down func(Down)
+	left int
+}
+
+func (d *distant) Name() string { return "distant" }
+func (d *distant) OnDown(f func(Down)) func() bool {
+	d.down = f
+	return func() bool { d.left++; return true }
+}
+
+type nearby struct {
+	distant
+	ref Ref[any]
+	err error
+}
+
+func (n *nearby) Local() (Ref[any], error) { return n.ref, n.err }
+
+func TestLinkToAnActorThatLivesElsewhereHasOneSide(t *testing.T) {
+	t.Parallel()
+	down := Down{Actor: "probe", Generation: 7, Reason: errBroken}
+	b, linked := linker(t)
+	far := &distant{}
+	b.tell(NewRef(far))
+	(<-linked)()
+	far.down(down)
+	b.tell(NewRef(far))
+	<-linked
+	far.down(Down{Actor: "probe"}) // a normal end
+	b.sync()
+	b.noMoreEnds()
+	b.tell(NewRef(far))
+	<-linked
+	far.down(down)
+	far.down(down)
+	wantLinkError(t, b.ended(1), 7, is(errBroken))
+	if far.left != 3 {
+		t.Errorf("%d of 3 watches were taken back", far.left)
+	}
+	b.mustStart(2)
+	b.tell(NewRef(far))
+	<-linked
+	b.tell(errBroken)
+	b.ended(2)
+	if far.left != 4 {
+		t.Error("the watch has not ended with its incarnation")
+	}
+
+	a, _ := linker(t)
+	b.mustStart(3)
+	b.tell(NewRef(&nearby{ref: a.Ref()}))
+	<-linked
+	b.tell(errBroken)
+	b.ended(3)
+	wantLinkError(t, a.ended(1), 3, is(errBroken))
+	b.mustStart(4)
+	b.tell(NewRef(&nearby{err: ErrStopped}))
+	if err := b.ended(4); !errors.Is(err, ErrStopped) || !errors.As(err, new(*LinkError)) {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
 func TestLinkToItselfIsNone(t *testing.T) {
 	t.Parallel()
 	a, linked := linker(t)
