@@ -232,7 +232,7 @@ func TestCallThatComesWithTheLastEndIsRefused(t *testing.T) {
 func TestCallerOfARefusedStartWhoLeavesChangesNothing(t *testing.T) {
 	t.Parallel()
 	o := Options{}.withDefaults()
-	k := newCore(&o)
+	k := newCore(&o, nil)
 	k.step(event{kind: evBoot})
 	twin := &child{spec: Spec{ID: "a", Process: &fake{}}}
 	k.step(event{kind: evAdd, c: &child{spec: twin.spec}})

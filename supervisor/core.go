@@ -61,6 +61,7 @@ type child struct {
 	state      State
 	then       next
 	up         bool // the start of this incarnation is complete
+	told       bool // there was an event that says so
 	early      bool // this incarnation of a Process has ended before its Start returned, for rare.early
 	fresh      bool // no incarnation was up so far
 	static     bool // one of Options.Children
@@ -191,6 +192,7 @@ type core struct {
 	random   func() float64
 
 	kids        map[string]*child
+	gens        map[string]uint64 // of the latest incarnations of static children that are gone
 	first, last *child
 	state       State
 	stage       stage
@@ -207,14 +209,14 @@ type core struct {
 	out         []action
 }
 
-func newCore(o *Options) *core {
+func newCore(o *Options, gens map[string]uint64) *core {
 	k := &core{
 		strategy: o.Strategy, auto: o.AutoShutdown, limit: o.MaxChildren,
 		budget: o.Budget, perChild: o.BudgetPerChild, backoff: o.Backoff, random: o.Rand,
-		kids: make(map[string]*child, len(o.Children)), state: Starting,
+		kids: make(map[string]*child, len(o.Children)), gens: gens, state: Starting,
 	}
 	for _, spec := range o.Children {
-		k.link(&child{spec: spec, static: true})
+		k.link(&child{spec: spec, static: true, gen: gens[spec.ID]})
 	}
 	return k
 }
@@ -374,6 +376,12 @@ func (k *core) drop(c *child, why error) {
 		k.last = c.prev
 	}
 	delete(k.kids, c.spec.ID)
+	if c.static {
+		if k.gens == nil {
+			k.gens = make(map[string]uint64)
+		}
+		k.gens[c.spec.ID] = c.gen
+	}
 	k.answerStop(c, nil)
 	k.answerStart(c, why)
 	c.state, c.prev, c.next, c.rare = gone, nil, nil, nil

@@ -155,7 +155,7 @@ func TestCoreKeepsItsPromisesWhateverHappens(t *testing.T) {
 
 func checkCore(t *rapid.T) {
 	o := anyOptions(t)
-	w := &world{t: t, core: newCore(&o), live: map[string]*life{}, timers: map[string]action{}, waiting: map[*waiter]bool{}}
+	w := &world{t: t, core: newCore(&o, nil), live: map[string]*life{}, timers: map[string]action{}, waiting: map[*waiter]bool{}}
 	w.step(event{kind: evBoot})
 	ids := rapid.SampledFrom([]string{"0", "1", "2", "3", "4"})
 	t.Repeat(map[string]func(*rapid.T){

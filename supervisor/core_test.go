@@ -120,7 +120,7 @@ func (s *scenario) create(t *testing.T, d *datadriven.TestData) {
 	if err := o.validate(); err != nil {
 		t.Fatal(err)
 	}
-	s.core, s.now, s.known = newCore(&o), 0, map[string]*child{}
+	s.core, s.now, s.known = newCore(&o, nil), 0, map[string]*child{}
 	for id, c := range s.core.kids {
 		s.known[id] = c
 	}

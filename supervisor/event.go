@@ -13,7 +13,10 @@ import (
 // A Kind is what an [Event] tells.
 type Kind uint8
 
-// The kinds of events.
+// The kinds of events. An incarnation that has started is told by Started, and then by one of the others, which tells
+// its end; one that has not is told by that one only, but for Stopped. Two more may follow: Cancelled a Failed, and, when
+// a start has taken too long and was abandoned, an Abandoned that by which it would be told otherwise. Returned is told
+// whenever it comes.
 const (
 	// Started: an incarnation is up.
 	Started Kind = iota + 1
@@ -22,8 +25,8 @@ const (
 	// Ended: a child has ended by itself, its first start failed, or it ended while its supervisor was stopping.
 	// It is not started again of itself.
 	Ended
-	// Stopped: an incarnation that was asked to stop has ended, or one that was about to be asked because its
-	// group is being restarted. Reason is set if it did so with a failure.
+	// Stopped: an incarnation that was up and was asked to stop has ended, or one that was about to be asked because
+	// its group is being restarted. Reason is set if it did so with a failure.
 	Stopped
 	// GaveUp: a child is removed because a budget was exceeded, or a start failed for good. Unless budgets are
 	// per child the supervisor fails with it.
@@ -32,11 +35,14 @@ const (
 	Abandoned
 	// Returned: an incarnation that was abandoned has ended at last.
 	Returned
+	// Cancelled: as Stopped, of an incarnation that was not up; or the next incarnation, which Failed has announced,
+	// is not started because its back-off was cut short.
+	Cancelled
 )
 
 // String returns the name of k.
 func (k Kind) String() string {
-	names := [...]string{"unknown", "started", "failed", "ended", "stopped", "gave up", "abandoned", "returned"}
+	names := [...]string{"unknown", "started", "failed", "ended", "stopped", "gave up", "abandoned", "returned", "cancelled"}
 	if int(k) >= len(names) {
 		k = 0
 	}
@@ -199,7 +205,7 @@ func (e *Event) level() slog.Level {
 		if e.Generation > 1 {
 			return slog.LevelInfo
 		}
-	case Ended, Stopped:
+	case Ended, Stopped, Cancelled:
 		if e.Reason != nil {
 			return slog.LevelWarn
 		}

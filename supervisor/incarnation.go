@@ -130,17 +130,26 @@ func (inc *incarnation) startProcess(ctx context.Context, cancel context.CancelC
 		}
 		return c.spec.Process.Start(ctx, s.life(c, gen))
 	}, func(err error) {
+		if heeds(ctx, err) {
+			err = context.Canceled // the reason of the stop is no failure
+		}
 		inc.up.Store(true)
 		cancel(nil)
 		s.post(event{kind: evStarted, c: c, gen: gen, err: err})
 	})
 }
 
+// heeds reports whether err says that ctx is done, and why.
+func heeds(ctx context.Context, err error) bool {
+	var p *PanicError
+	return ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) && !errors.As(err, &p)
+}
+
 func (inc *incarnation) serve(ctx context.Context, cancel context.CancelCauseFunc) {
 	pprof.SetGoroutineLabels(ctx)
 	protect(func() error {
 		err := inc.run(ctx)
-		if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
+		if heeds(ctx, err) {
 			return nil
 		}
 		return err

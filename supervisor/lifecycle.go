@@ -5,7 +5,7 @@ package supervisor
 func (k *core) start(c *child) {
 	c.gen++
 	c.state, c.since = Starting, k.at
-	c.up, c.early, c.nested = false, false, false
+	c.up, c.early, c.nested, c.told = false, false, false, false
 	if c.rare != nil {
 		c.rare.sub, c.rare.load, c.rare.early = nil, nil, nil
 	}
@@ -55,6 +55,7 @@ func (k *core) settled(c *child) {
 	if k.turn == c {
 		k.turn = nil
 	}
+	c.told = true
 	k.note(Started, c, nil, 0)
 	k.answerStart(c, nil)
 }
@@ -114,7 +115,7 @@ func (k *core) quit(c *child, then next, reason error) {
 			return
 		}
 		if backingOff {
-			k.note(Stopped, c, nil, 0)
+			k.note(Cancelled, c, nil, 0)
 		}
 		if then == thenDown {
 			k.down(c, terminated(c))
@@ -174,13 +175,13 @@ func (k *core) ended(c *child, err error) {
 			if asked(err) {
 				err = nil
 			}
-			k.note(Stopped, c, err, 0)
+			k.noteStop(c, err)
 		}
 		k.stopped(c, nil)
 	case k.stage == clearing && k.leads(k.group, c):
 		// Its turn to stop would have come: what one failure has brought down is one failure.
 		c.then = thenWait
-		k.note(Stopped, c, err, 0)
+		k.noteStop(c, err)
 		k.stopped(c, nil)
 	case !c.up:
 		if err == nil {
@@ -200,6 +201,15 @@ func (k *core) ended(c *child, err error) {
 		}
 		k.failed(c, err)
 	}
+}
+
+// noteStop tells that c has ended because it had to. Who was never told that it is up is not told that it stopped.
+func (k *core) noteStop(c *child, err error) {
+	note := Stopped
+	if !c.told {
+		note = Cancelled
+	}
+	k.note(note, c, err, 0)
 }
 
 // stopped takes the end of an incarnation that was asked to stop. end is what those hear who wait for that.

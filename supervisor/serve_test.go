@@ -187,10 +187,10 @@ func TestSecondServeIsRefusedWhileTheFirstRuns(t *testing.T) {
 	})
 }
 
-func TestSupervisorCanBeServedAgainWithoutAddedChildren(t *testing.T) {
+func TestSupervisorCanBeServedAgainWithoutAddedChildrenAndGoesOnCounting(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sup := New(Options{Children: []Spec{{ID: "a", Service: ServiceFunc(patient)}}})
-		for range 3 {
+		for n := range uint64(3) {
 			ready := sup.Ready()
 			s := serveOn(t, t.Context(), sup)
 			<-ready
@@ -198,6 +198,10 @@ func TestSupervisorCanBeServedAgainWithoutAddedChildren(t *testing.T) {
 			if got := s.Children(); !slices.Equal(got, []string{"a", "b"}) {
 				t.Fatalf("children %q", got)
 			}
+			if a, b := s.child(t, "a").Generation, s.child(t, "b").Generation; a != 2*n+1 || b != 1 {
+				t.Fatalf("generations %d and %d when served for the %d. time", a, b, n+1)
+			}
+			noError(t, s.Restart(t.Context(), "a"))
 			noError(t, s.stop(nil))
 			if s.Count().Specs != 0 || s.Snapshot().State != Idle {
 				t.Fatalf("left behind: %+v", s.Snapshot())

@@ -61,7 +61,9 @@ type Process interface {
 
 // An Incarnation is one life of a [Process].
 type Incarnation struct {
-	// Generation is 1 for the first incarnation of a child and grows by one with each further one.
+	// Generation is 1 for the first incarnation of a child and grows by one with each further one, also when its
+	// supervisor is served again. A child that StartChild has added, and that has been removed, has none left: when it
+	// is added again, it begins with 1.
 	Generation uint64
 	// Exit tells the supervisor that the incarnation has ended: nil for a normal end, otherwise why it failed.
 	// Only the first call counts. It never blocks and may be called on any goroutine, from within Stop too. What

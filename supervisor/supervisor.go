@@ -21,9 +21,10 @@ type Supervisor struct {
 	fencing  sync.WaitGroup // calls of Abandon
 	givingUp callbacks
 
-	mu    sync.Mutex    // held while the core takes a step, and by those who look at it
-	core  *core         // nil while not being served
-	ready chan struct{} // replaced, and closed, by the goroutine of Serve only
+	mu    sync.Mutex        // held while the core takes a step, and by those who look at it
+	core  *core             // nil while not being served
+	gens  map[string]uint64 // what the core of the last Serve has left
+	ready chan struct{}     // replaced, and closed, by the goroutine of Serve only
 
 	// Set by Serve before the first event, and used by whoever has the turn.
 	base  context.Context // what the contexts of children come from; never done
@@ -71,7 +72,8 @@ func (s *Supervisor) Ready() <-chan struct{} {
 // budget is exceeded (ErrBudgetExceeded), with the child's reason wrapped. It returns ErrInvalidSpec or
 // ErrDuplicate before it has started anything if the options are not valid, and ErrRunning if it is running.
 //
-// After it has returned it may be called again. Children added by StartChild are gone then. Only goroutines of
+// After it has returned it may be called again. Children added by StartChild are gone then; the others start with the
+// generation after their last one. Only goroutines of
 // abandoned children may be left, and the last call of OnGiveUp.
 func (s *Supervisor) Serve(ctx context.Context) error {
 	if ctx.Err() != nil {
@@ -105,7 +107,7 @@ func (s *Supervisor) begin(ctx context.Context) error {
 	if s.core != nil {
 		return ErrRunning
 	}
-	s.core = newCore(&s.opts)
+	s.core = newCore(&s.opts, s.gens)
 	s.over, s.result = false, nil
 	s.base, s.outer = context.WithoutCancel(ctx), incarnationOf(ctx)
 	here := &place{path: s.opts.Name}
@@ -231,7 +233,7 @@ func (s *Supervisor) finish() {
 	s.fencing.Wait() // or else it could hit an incarnation of the next Serve
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.core = nil
+	s.core, s.gens = nil, s.core.gens
 	select {
 	case <-s.ready:
 		s.ready = make(chan struct{})

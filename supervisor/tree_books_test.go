@@ -6,18 +6,22 @@ import (
 	"time"
 )
 
-// checkEvents checks that each budget was kept, and that each that was exceeded was told upwards.
+// checkEvents checks that each budget was kept, that each that was exceeded was told upwards, and that each incarnation
+// was told as the kinds of events say.
 func (f *forest) checkEvents(result error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	books := &books{f: f, nodes: map[string]*node{}, failures: map[string][]time.Time{}, broken: map[string]bool{}}
+	stories := stories{f: f, now: map[string]story{}, lost: map[string]int{}}
 	f.root.register(f.root.id, books.nodes)
 	for _, e := range f.events {
 		if e.Missed > 0 {
 			f.t.Fatalf("seed %d: %d events missed", f.seed, e.Missed)
 		}
 		books.enter(e)
+		stories.enter(e)
 	}
+	stories.close(f.root.id)
 	if broken := books.broken[f.root.id]; broken != (result != nil) {
 		f.fail("Serve has returned %v, budget exceeded: %v", result, broken)
 	}
