@@ -3,11 +3,14 @@ package actors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/pando-agents/pando/supervisor"
 )
@@ -37,6 +40,52 @@ func TestPanicLosesOnlyItsOwnMessageAndKeepsTheOrder(t *testing.T) {
 		t.Fatalf("handled %v, want %v", got, want)
 	}
 	r.noMoreEnds()
+}
+
+func TestNothingOfAnIncarnationThatHasFailedIsCalledAgain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]func(){
+		"panic":  func() { panic("broken") },
+		"goexit": runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var calls []string
+				lives := 0
+				r := newRig(t, 0, func() Actor[any] {
+					lives++
+					life := lives
+					note := func(what any) { calls = append(calls, fmt.Sprint(life, " ", what)) }
+					return &probe{
+						start: func(c *Context[any]) error {
+							c.After(time.Second, "timer")
+							return nil
+						},
+						receive: func(_ *Context[any], m any) { note(m) },
+						idle:    func() { note("idle") },
+						stop:    func(error) { note("stop") },
+					}
+				})
+				r.mustStart(1)
+				release := r.hold()
+				r.tell("a", c, "b", "c")
+				release()
+				r.ended(1)
+				r.Stop(1, errBroken)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				r.mustStart(2)
+				synctest.Wait()
+				r.Stop(2, nil)
+				synctest.Wait()
+				want := []string{"1 a", "2 b", "2 c", "2 idle", "2 stop"}
+				if !slices.Equal(calls, want) {
+					t.Errorf("called were %q, want %q", calls, want)
+				}
+			})
+		})
+	}
 }
 
 func TestMessageThatPanickedIsNotRunAgainAndIsToldOnce(t *testing.T) {

@@ -8,9 +8,18 @@ import (
 
 // Seeded makes a System repeatable: its actors run on one goroutine at a time,
 // one message after the other, and a seed decides whose turn it is. Give it to
-// SystemOptions.Seeded and let what is to be repeated begin in Play. What comes
-// from other goroutines (restarts by a supervisor, timers, answers to Ask)
-// comes when it comes. An actor that blocks holds up all others.
+// SystemOptions.Seeded and let what is to be repeated begin in Play. An actor
+// that blocks holds up all others.
+//
+// Repeated is all that actors cause on that goroutine: what they send to one
+// another, change with Behave, and answer; their failures, and what these cause by
+// Watch and Link. A start between two plays, one at a time, is repeated too.
+//
+// Not repeated is what comes from other goroutines, because it comes when it
+// comes: a start during a play, and so each restart by a supervisor, from which on
+// the messages that have waited are handled; a stop; a timer; what a goroutine does
+// that is waiting in Ask. Nor is what an actor takes from elsewhere, like the
+// time, the order of a map, or random numbers.
 type Seeded struct {
 	d    *Dispatcher
 	seed uint64

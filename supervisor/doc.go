@@ -64,8 +64,34 @@
 //   - A budget can be per child, so that one supervisor suffices for many children that know nothing of each other.
 //   - A normal end is returning nil, or the error of the context after it is done. There is no reason like
 //     {shutdown, Term}.
+//   - A supervisor that has exceeded its budget has failed. In OTP it ends with the reason shutdown, so that a transient
+//     one is not restarted and its trouble stays below.
+//   - A start cannot be answered with ignore: a child that has nothing to do is Transient and returns.
+//   - Children have ids, those of a Dynamic supervisor too, since a goroutine has no pid. Their specs are kept by value
+//     and are not replaced while they run: there is no code change.
+//   - A child that was restarted keeps its address, so that nobody has to look it up anew; generations tell its
+//     incarnations apart.
 //   - Supervisors have no deadline for their stop by default, as in OTP, but this is found out when they are served:
 //     there is no child type to set.
+//
+// Of actors (package actors):
+//
+//   - The mailbox outlives a failure: what waits is for the next incarnation, unless the spec says otherwise. In OTP it
+//     is lost with the process, and each sender has to find that out.
+//   - Mailboxes are bounded by default and make senders outside of actors wait, because one that grows without end takes
+//     all others along. An actor gets its messages one by one, in order, and cannot pick among them: that would need a
+//     search of the mailbox each time.
+//   - Messages are not copied, because Go shares memory: who has sent one must not touch it any more.
+//   - A link (actors.Link) ends the other after its message under way, as nothing in Go can interrupt it. The reason
+//     comes wrapped, to tell one's own failure from another's. Links to the same actor are counted, so that parts of
+//     an actor that know nothing of each other can use them; in OTP the second is none. Those to an actor in another
+//     process of the system have one side.
+//   - There is no trap_exit, since it makes every exit signal a message and hides those that nobody expects:
+//     actors.Watch does so for one actor. It tells the reason of an actor that has ended already where that is
+//     known, not just noproc.
+//   - Nobody sends exit signals: an actor ends by its own wish, by its supervisor or owner, or by a link. Children are not
+//     linked to their supervisor: it cannot end without having stopped them, or abandoned them and said so.
+//   - An Ask that fails is an error for the asker, and does not end it.
 //
 // # Rules for children
 //

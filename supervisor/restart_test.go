@@ -111,6 +111,33 @@ func TestSupervisorThatFailsIsRestartedByTheOneAbove(t *testing.T) {
 	})
 }
 
+func TestExcessGoesUpThroughTheTreeAndOutOfTheTopmostServe(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		lives := 0
+		crash := func() Service {
+			return ServiceFunc(func(context.Context) error { lives++; time.Sleep(time.Millisecond); panic(errBoom) })
+		}
+		level := func(kid Spec) Options {
+			return Options{Logger: discard(), Budget: Budget{Failures: 1}, Rand: half, Children: []Spec{kid}}
+		}
+		other := make(chan struct{})
+		top := level(Spec{ID: "middle", New: func() Service {
+			return New(level(Spec{ID: "low", New: func() Service { return New(level(Spec{ID: "leaf", New: crash})) }}))
+		}})
+		top.Children = append(top.Children, Spec{ID: "other", Service: ServiceFunc(func(ctx context.Context) error {
+			defer close(other)
+			return patient(ctx)
+		})})
+		s := serve(t, top)
+		<-s.ended
+		<-other
+		wantError(t, s.err, ErrBudgetExceeded, errBoom, &Error{Code: CodeBudgetExceeded, Child: "middle"})
+		if lives != 8 { // each level begins twice
+			t.Fatalf("%d lives", lives)
+		}
+	})
+}
+
 func TestPerChildBudgetRemovesOnlyTheChildAndTellsOnGiveUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		fail := make(chan error)
