@@ -93,34 +93,41 @@ func TestStartChildInAChildsOwnStartIsRefusedWhereChildrenAreRestartedTogether(t
 }
 
 func TestStartThatReturnsTheReasonOfItsStopIsCancelledWithoutAFailure(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		fail := make(chan error, 1)
-		s := serve(t, Options{Strategy: OneForAll, Children: []Spec{{ID: "a", Service: failing(fail)}}})
-		events, cancel := s.Subscribe(16)
-		defer cancel()
-		starts := 0
-		go func() {
-			_ = s.StartChild(t.Context(), Spec{ID: "b", Process: &fake{start: func(ctx context.Context, _ Incarnation) error {
-				if starts++; starts > 1 {
-					return nil
+	t.Parallel()
+	for name, process := range map[string]func(f *fake) Process{
+		"start": func(f *fake) Process { return f },
+		"begin": func(f *fake) Process { return prompt{Process: f} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				fail := make(chan error, 1)
+				s := serve(t, Options{Strategy: OneForAll, Children: []Spec{{ID: "a", Service: failing(fail)}}})
+				events, cancel := s.Subscribe(16)
+				defer cancel()
+				starts := 0
+				slow := process(&fake{start: func(ctx context.Context, _ Incarnation) error {
+					if starts++; starts > 1 {
+						return nil
+					}
+					<-ctx.Done()
+					return context.Cause(ctx)
+				}})
+				go func() { _ = s.StartChild(t.Context(), Spec{ID: "b", Process: slow}) }()
+				synctest.Wait()
+				fail <- errBoom
+				synctest.Wait()
+				if e := <-events; e.Kind != Failed || e.Child != "a" {
+					t.Fatalf("first %v", e)
 				}
-				<-ctx.Done()
-				return context.Cause(ctx)
-			}}})
-		}()
-		synctest.Wait()
-		fail <- errBoom
-		synctest.Wait()
-		if e := <-events; e.Kind != Failed || e.Child != "a" {
-			t.Fatalf("first %v", e)
-		}
-		if e := <-events; e.Kind != Cancelled || e.Child != "b" || e.Generation != 1 || e.Reason != nil {
-			t.Fatalf("then %v", e)
-		}
-		if got := kinds(events); !slices.Equal(got, []Kind{Started, Started}) {
-			t.Fatalf("then %v", got)
-		}
-	})
+				if e := <-events; e.Kind != Cancelled || e.Child != "b" || e.Generation != 1 || e.Reason != nil {
+					t.Fatalf("then %v", e)
+				}
+				if got := kinds(events); !slices.Equal(got, []Kind{Started, Started}) {
+					t.Fatalf("then %v", got)
+				}
+			})
+		})
+	}
 }
 
 func TestSignificantChildThatEndsIsANormalEndOfTheSupervisor(t *testing.T) {

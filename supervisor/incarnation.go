@@ -96,9 +96,16 @@ type beginner interface {
 func (s *Supervisor) beginProcess(c *child, gen uint64, b beginner) {
 	run := &running{begun: true}
 	c.run = run
-	started := func(err error) { s.post(event{kind: evStarted, c: c, gen: gen, err: err}) }
+	var why atomic.Pointer[error]
+	started := func(err error) {
+		if reason := why.Load(); reason != nil && tells(err, *reason) {
+			err = context.Canceled
+		}
+		s.post(event{kind: evStarted, c: c, gen: gen, err: err})
+	}
 	protect(func() error {
-		run.cancel = b.Begin(s.life(c, gen), started)
+		giveUp := b.Begin(s.life(c, gen), started)
+		run.cancel = func(reason error) { why.CompareAndSwap(nil, &reason); giveUp(reason) }
 		return nil
 	}, func(err error) {
 		if err != nil {
@@ -139,10 +146,15 @@ func (inc *incarnation) startProcess(ctx context.Context, cancel context.CancelC
 	})
 }
 
-// heeds reports whether err says that ctx is done, and why.
+// heeds reports whether err says that ctx is done, or why.
 func heeds(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && (tells(err, ctx.Err()) || tells(err, context.Cause(ctx)))
+}
+
+// tells reports whether err is reason, which is no failure then, and not a panic with it.
+func tells(err, reason error) bool {
 	var p *PanicError
-	return ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) && !errors.As(err, &p)
+	return errors.Is(err, reason) && !errors.As(err, &p)
 }
 
 func (inc *incarnation) serve(ctx context.Context, cancel context.CancelCauseFunc) {
