@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,5 +82,25 @@ func TestShutdownDeliversWhatWasSentBefore(t *testing.T) {
 		case <-ctx.Done():
 			t.Fatalf("%d of %d messages were delivered", n, messages)
 		}
+	}
+}
+
+func TestConnectedChannelKnowsWhatItsPeerCanDo(t *testing.T) {
+	t.Parallel()
+	var seen, ignorant atomic.Int64
+	look := pando.WithFaults(func(ch *pando.Channel, _ pando.FaultPoint) {
+		if ch.State() == pando.StateConnected {
+			seen.Add(1)
+			if !ch.Resumable() {
+				ignorant.Add(1)
+			}
+		}
+	})
+	inVirtualTime(t, func(w *world) {
+		there := w.newNode("there", nil, look)
+		w.friend(there, "here", nil, look).open(w.t, there)
+	})
+	if seen.Load() == 0 || ignorant.Load() != 0 {
+		t.Errorf("connected %d times, %d times without knowing the peer", seen.Load(), ignorant.Load())
 	}
 }
