@@ -1,6 +1,6 @@
 // Package server is the self-hosted identity registry: it keeps providers,
-// agents and their permissions, and issues and verifies the interaction tokens
-// with which agents meet each other.
+// agents and their permissions, tells agents where those are that they may talk
+// to, and issues and verifies the interaction tokens with which they meet.
 //
 // It answers the HTTP API of the Authed registry, so an unmodified Python SDK
 // or CLI can use it, without its holes: agent secrets and keys are checked,
