@@ -97,10 +97,11 @@ func (m *mailbox[M]) take() (more, quiet bool) {
 		m.mu.Unlock()
 		return true, false
 	}
-	if m.worked {
+	if m.worked && m.owner.idles {
 		m.mu.Unlock()
 		return false, false // let the idle hook run before we leave
 	}
+	m.worked = false
 	m.release()
 	m.active = false
 	m.mu.Unlock()

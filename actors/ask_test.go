@@ -64,6 +64,62 @@ func TestAskEndsAtItsDeadlineAndALateAnswerIsForNobody(t *testing.T) {
 	})
 }
 
+func TestAskWithinEndsAtItsDeadlineOrWithItsContext(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		spec   Spec[any]
+		within time.Duration
+		after  time.Duration
+		want   error
+	}{
+		"deadline":          {Spec[any]{}, time.Minute, time.Minute, context.DeadlineExceeded},
+		"context":           {Spec[any]{}, time.Hour, 2 * time.Minute, context.DeadlineExceeded},
+		"deadline for room": {Spec[any]{Capacity: 1}, time.Minute, time.Minute, ErrMailboxFull},
+		"deadline has been": {Spec[any]{}, -time.Minute, 0, context.DeadlineExceeded},
+		"full":              {Spec[any]{Capacity: 1, Overflow: Fail}, time.Minute, 0, ErrMailboxFull},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := withSpec(t, &probe{}, c.spec)
+				defer r.hold()()
+				if c.spec.Capacity > 0 {
+					r.tell(1)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+				defer cancel()
+				began := time.Now()
+				_, err := AskWithin(ctx, c.within, r.Ref(), askFor(1))
+				if !errors.Is(err, c.want) || time.Since(began) != c.after {
+					t.Errorf("error = %v after %v, want %v after %v", err, time.Since(began), c.want, c.after)
+				}
+			})
+		})
+	}
+}
+
+func TestAskWithinReturnsTheAnswerHoweverLateInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := running(t, 0, &probe{receive: func(_ *Context[any], m any) {
+			g := m.(get)
+			if g.n == 0 {
+				g.Fail(errBroken)
+				return
+			}
+			time.AfterFunc(time.Duration(g.n)*time.Second, func() { g.Send(g.n) })
+		}})
+		for n := 1; n < 60; n++ {
+			if v, err := AskWithin(t.Context(), time.Minute, r.Ref(), askFor(n)); v != n || err != nil {
+				t.Fatalf("answer %d, %v; want %d", v, err, n)
+			}
+		}
+		if _, err := AskWithin(t.Context(), time.Minute, r.Ref(), askFor(0)); !errors.Is(err, errBroken) {
+			t.Fatalf("error = %v", err)
+		}
+	})
+}
+
 func TestAskFailsAtOnceWhenTheIncarnationThatHasTheRequestFails(t *testing.T) {
 	t.Parallel()
 	for name, receive := range map[string]func(*Context[any], any){
@@ -199,6 +255,12 @@ func BenchmarkAsk(b *testing.B) {
 		}
 	})
 	b.Run("deadline of its own", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, _ = AskWithin(context.Background(), time.Second, ref, func(r Reply[int]) *request { return &request{r} })
+		}
+	})
+	b.Run("context of its own", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -70,9 +70,10 @@ func askFar[M, R any](ctx context.Context, far Far[M], request func(Reply[R]) M)
 		}
 		return Ask(ctx, to, request)
 	}
-	c := &call[R]{done: make(chan struct{}, 1)}
+	c := new(call[R])
+	c.park(make(chan struct{}, 1))
 	err := far.Ask(ctx, request(Reply[R]{c}), c)
-	if c.state.CompareAndSwap(callWaits, callLeft) {
+	if c.leave() {
 		if err == nil {
 			err = fmt.Errorf("ask actor %s: %w", far.Name(), ErrNotRun)
 		}
@@ -84,7 +85,7 @@ func askFar[M, R any](ctx context.Context, far Far[M], request func(Reply[R]) M)
 
 // Resolve implements Answer.
 func (c *call[R]) Resolve(decode func(v any) error) bool {
-	if c.state.Load() != callWaits {
+	if c.state.Load()&callTaken != 0 {
 		return false
 	}
 	var v R

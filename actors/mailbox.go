@@ -196,7 +196,9 @@ func (m *mailbox[M]) pushSystem(v any) bool {
 // attend says whether the task has to look up before the next user message. It
 // is called with the mutex held, after each change of what it looks at.
 func (m *mailbox[M]) attend() {
-	m.urgent.Store(!m.lanes.empty() || m.suspended || m.closed)
+	if urgent := !m.lanes.empty() || m.suspended || m.closed; urgent != m.urgent.Load() {
+		m.urgent.Store(urgent)
+	}
 }
 
 // wake schedules the task unless it is active. It is called with the mutex

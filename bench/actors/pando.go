@@ -17,11 +17,19 @@ func pandoLibrary() measure.Library {
 		measure.TellInside:     pandoTellInside,
 		measure.TellSupervised: func(n int) measure.Sample { return pandoTell(n, pandoChild) },
 		measure.PingPong:       pandoPingPong,
-		measure.Request:        func(n int) measure.Sample { return pandoRequest(n, context.WithTimeout) },
+		measure.Request: func(n int) measure.Sample {
+			return pandoRequest(n, func(to actors.Ref[query], request func(actors.Reply[*measure.Letter]) query) error {
+				_, err := actors.AskWithin(context.Background(), measure.Timeout, to, request)
+				return err
+			})
+		},
 		measure.RequestShared: func(n int) measure.Sample {
 			ctx, cancel := context.WithTimeout(context.Background(), measure.Timeout)
 			defer cancel()
-			return pandoRequest(n, the(ctx))
+			return pandoRequest(n, func(to actors.Ref[query], request func(actors.Reply[*measure.Letter]) query) error {
+				_, err := actors.Ask(ctx, to, request)
+				return err
+			})
 		},
 		measure.Spawn: func(n int) measure.Sample {
 			return measure.Spawned(n, func(handled func()) { pandoActors(n, pandoBare, handled) })
@@ -158,21 +166,15 @@ type query struct {
 	letter *measure.Letter
 }
 
-func pandoRequest(n int, within deadline) measure.Sample {
+func pandoRequest(n int, ask func(actors.Ref[query], func(actors.Reply[*measure.Letter]) query) error) measure.Sample {
 	sys := pandoSystem()
 	defer sys.Close()
 	start, stop := pandoChild()
 	defer stop()
 	server := pandoActor(sys, start, func(_ *actors.Context[query], m query) { m.Send(m.letter) })
-	ask := func() error {
-		ctx, cancel := within(context.Background(), measure.Timeout)
-		defer cancel()
-		_, err := actors.Ask(ctx, server, func(r actors.Reply[*measure.Letter]) query { return query{r, &measure.Letter{}} })
-		return err
-	}
 	return measure.Timed(n, func() {
 		for range n {
-			measure.Must(ask())
+			measure.Must(ask(server, func(r actors.Reply[*measure.Letter]) query { return query{r, &measure.Letter{}} }))
 		}
 	})
 }
