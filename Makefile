@@ -7,7 +7,7 @@ export GOFLAGS ?= -mod=readonly
 STATICCHECK = $(GO) tool staticcheck
 FUZZTIME ?= 30s
 
-.PHONY: demo build test race check fmt generate bench nightly vuln venv
+.PHONY: demo build test race check fmt generate bench bench-actors nightly vuln venv
 
 demo: ## run the story: a registry, two agents, and everything that can break
 	@$(GO) run ./cmd/pando demo
@@ -42,13 +42,17 @@ generate: ## write the generated parts anew
 fmt: ## format the code
 	gofmt -w $$(git ls-files '*.go')
 
-bench: ## servers side by side: Pando, the floor, the Python SDK
+bench: bench-actors ## servers side by side: Pando, the floor, the Python SDK
 	cd bench && $(GO) run . run
+
+bench-actors: ## actors and supervision side by side
+	cd bench && $(GO) run ./actors
 
 nightly: venv ## the long proofs: race detector, thousands of seeds, fuzzing, budgets
 	PANDO_NIGHTLY=1 $(GO) test -race -count=1 -timeout 60m ./...
 	./internal/fuzz.sh $(FUZZTIME)
 	cd bench && $(GO) run . run --quick --check
+	cd bench && $(GO) run ./actors --rounds 5 --scale 0.2 --check
 
 vuln: ## known vulnerabilities; needs the database of the Go project
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...

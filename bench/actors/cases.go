@@ -33,7 +33,7 @@ func cases() []benchCase {
 	return []benchCase{
 		{name: measure.TellOutside, unit: "ns", n: 1_000_000, targets: []target{{1, "protoactor"}}},
 		{name: measure.TellInside, unit: "ns", n: 1_000_000, targets: []target{{1, "protoactor"}}},
-		{name: measure.TellSupervised, unit: "ns", n: 1_000_000, targets: []target{{noAllocation, "allocations"}}},
+		{name: measure.TellSupervised, unit: "ns", n: 1_000_000, targets: []target{{noAllocation, "allocations"}, {1.1, "bare"}}},
 		{name: measure.PingPong, unit: "ns", n: 500_000, targets: []target{{400, ""}, {0.5, "hollywood"}}},
 		{name: measure.Request, unit: "ns", n: 200_000, targets: []target{{1000, ""}}},
 		{name: measure.RequestShared, unit: "ns", n: 200_000, targets: []target{{1000, ""}}},
@@ -72,6 +72,7 @@ func libraries() []library {
 			elsewhere: "github.com/pando-agents/pando/bench/actors/hollywood",
 			most:      map[string]int{measure.Idle: 20_000, measure.IdleChild: 20_000},
 		},
+		{Library: bareLibrary()},
 		{Library: pandoLibrary()},
 	}
 }

@@ -45,6 +45,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	rounds := set.Int("rounds", 5, "how often everything is measured")
 	scale := set.Float64("scale", 1, "factor for how much is done in one measurement")
 	only := set.String("cases", "", "`regular expression` that chooses cases by name")
+	check := set.Bool("check", false, "fail when a figure is over 1.5 × its target")
 	names := set.String("libraries", "", "comma-separated `names` (default: all)")
 	if err := set.Parse(args); err != nil {
 		return err
@@ -67,9 +68,14 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return err
 	}
 	if *asJSON {
-		return json.NewEncoder(stdout).Encode(out)
+		err = json.NewEncoder(stdout).Encode(out)
+	} else {
+		err = out.table(stdout)
 	}
-	return out.table(stdout)
+	if err != nil || !*check {
+		return err
+	}
+	return out.check()
 }
 
 // newRun chooses cases and libraries.

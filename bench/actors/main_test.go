@@ -125,6 +125,24 @@ func TestTargetIsMetByTheMedianOrInTheBestRound(t *testing.T) {
 	}
 }
 
+func TestCheckFailsWhenTheBestRoundOrTheRatioIsFarOverItsTarget(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		only   string
+		values map[string][]float64
+		ok     bool
+	}{
+		{"^ping-pong$", map[string][]float64{"pando": {599, 900, 900}}, true},
+		{"^ping-pong$", map[string][]float64{"pando": {601, 900, 900}}, false},
+		{"^tell from an actor$", map[string][]float64{"protoactor": {100, 100, 100}, "pando": {100, 149, 900}}, true},
+		{"^tell from an actor$", map[string][]float64{"protoactor": {100, 100, 100}, "pando": {100, 151, 900}}, false},
+	} {
+		if err := scriptedOutcome(t, test.only, test.values).check(); (err == nil) != test.ok {
+			t.Errorf("%v: %v", test.values, err)
+		}
+	}
+}
+
 func TestTableSaysWhichTargetsAreMissed(t *testing.T) {
 	t.Parallel()
 	out := scriptedOutcome(t, "^ping-pong$", map[string][]float64{

@@ -47,6 +47,14 @@ func pandoLibrary() measure.Library {
 	}}
 }
 
+// bareLibrary is Pando's actors without a supervisor, where what that adds is
+// asked for.
+func bareLibrary() measure.Library {
+	return measure.Library{Name: "bare", Measure: map[string]measure.Measurement{
+		measure.TellSupervised: func(n int) measure.Sample { return pandoTell(n, pandoBare) },
+	}}
+}
+
 // receiver is an actor that is a function.
 type receiver[M any] func(c *actors.Context[M], m M)
 

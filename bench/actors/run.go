@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -201,6 +202,26 @@ func (r *result) judge(targets []target, results []result) {
 		v.Best = v.Best || v.Met
 		r.Targets = append(r.Targets, v)
 	}
+}
+
+// slack is how far over its target a figure may be for check.
+const slack = 1.5
+
+// check returns an error when a figure is more than slack times its target.
+// What else the machine does can only add to a time: the best round counts.
+func (o outcome) check() error {
+	for _, r := range o.Results {
+		for _, v := range r.Targets {
+			reached := v.Reached
+			if v.Of == "" {
+				reached = r.Best
+			}
+			if reached > slack*v.Limit {
+				return fmt.Errorf("%s: %.2f, must be at most %g × %g %s", r.Case, reached, slack, v.Limit, cmp.Or(v.Of, r.Unit))
+			}
+		}
+	}
+	return nil
 }
 
 func (r *result) figures(of func(measure.Sample) float64) []float64 {
