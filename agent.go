@@ -57,6 +57,7 @@ type Agent struct {
 	refusals  refusals
 
 	ran      atomic.Bool
+	began    atomic.Pointer[time.Time] // when Run was called
 	draining atomic.Bool
 	stop     chan struct{} // closed to make Run take the tree down
 	stopOnce sync.Once
@@ -161,6 +162,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	if a.ran.Swap(true) {
 		return ErrRan
 	}
+	now := a.env.Now()
+	a.began.Store(&now)
 	defer close(a.done)
 	defer a.close()
 	if n := a.config.neighbours; n != nil {

@@ -77,11 +77,11 @@ func (rs *records) full(peer string) bool {
 // all returns the channels, oldest first.
 func (rs *records) all() []*channel.Channel {
 	rs.mu.Lock()
-	defer rs.mu.Unlock()
 	list := make([]*channel.Channel, 0, len(rs.live))
 	for _, ch := range rs.live {
 		list = append(list, ch)
 	}
+	rs.mu.Unlock()
 	slices.SortFunc(list, func(a, b *channel.Channel) int { return a.Since().Compare(b.Since()) })
 	return list
 }

@@ -2,6 +2,9 @@ package supervisor
 
 import (
 	"errors"
+	"iter"
+	"slices"
+	"sort"
 	"time"
 )
 
@@ -16,6 +19,8 @@ type Snapshot struct {
 	Restarts uint64
 	// Children are in the order of their starts.
 	Children []ChildSnapshot
+	// More is the number of children that [Supervisor.Outline] has left out.
+	More int
 	// Abandoned are the incarnations in the whole subtree, also under supervisors that are gone, that were
 	// abandoned and have not ended; the oldest first.
 	Abandoned []AbandonedChild
@@ -77,11 +82,20 @@ func stats(child loaded) *Stats {
 }
 
 // Snapshot returns the state of the whole subtree. Each supervisor in it is asked at a slightly different time.
-func (s *Supervisor) Snapshot() Snapshot {
+func (s *Supervisor) Snapshot() Snapshot { return s.snapshot(all) }
+
+// Outline is a Snapshot that stays small: of the children of each dynamic supervisor, which may be tens of
+// thousands, it has at most n, those that were restarted most often. The others are counted, and not asked.
+func (s *Supervisor) Outline(n int) Snapshot { return s.snapshot(max(n, 0)) }
+
+// all is the number of children of a dynamic supervisor for a snapshot that has them all.
+const all = -1
+
+func (s *Supervisor) snapshot(n int) Snapshot {
 	snap := Snapshot{Path: s.place.Load().path, Strategy: s.opts.Strategy}
 	snap.Abandoned, snap.AbandonedTotal = s.lost.list()
-	for i, more := range s.look(&snap) {
-		more.ask(&snap.Children[i])
+	for i, more := range s.look(&snap, n) {
+		more.ask(&snap.Children[i], n)
 	}
 	return snap
 }
@@ -100,7 +114,7 @@ func (s *Supervisor) Child(id string) (ChildSnapshot, error) {
 	}
 	child, more := s.lookAt(c)
 	s.mu.Unlock()
-	more.ask(&child)
+	more.ask(&child, all)
 	return child, nil
 }
 
@@ -110,9 +124,9 @@ type below struct {
 	load loaded
 }
 
-func (b below) ask(c *ChildSnapshot) {
+func (b below) ask(c *ChildSnapshot, n int) {
 	if b.sub != nil {
-		inner := b.sub.Snapshot()
+		inner := b.sub.snapshot(n)
 		c.Supervisor = &inner
 	}
 	if b.load != nil {
@@ -121,7 +135,7 @@ func (b below) ask(c *ChildSnapshot) {
 }
 
 // look copies what the core knows.
-func (s *Supervisor) look(snap *Snapshot) []below {
+func (s *Supervisor) look(snap *Snapshot, n int) []below {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.core
@@ -129,13 +143,40 @@ func (s *Supervisor) look(snap *Snapshot) []below {
 		return nil
 	}
 	snap.State, snap.Restarts = min(k.state, Stopping), k.restarts
-	snap.Children = make([]ChildSnapshot, 0, len(k.kids))
-	all := make([]below, 0, len(k.kids))
-	for c := k.first; c != nil; c = c.next {
-		child, more := s.lookAt(c)
-		snap.Children, all = append(snap.Children, child), append(all, more)
+	if s.opts.Strategy == Dynamic && n != all && n < len(k.kids) {
+		snap.More = len(k.kids) - n
+		return s.lookAtAll(snap, n, mostRestarted(k.first, n))
 	}
-	return all
+	return s.lookAtAll(snap, len(k.kids), func(yield func(*child) bool) {
+		for c := k.first; c != nil && yield(c); c = c.next {
+		}
+	})
+}
+
+func (s *Supervisor) lookAtAll(snap *Snapshot, n int, kids iter.Seq[*child]) []below {
+	snap.Children = make([]ChildSnapshot, 0, n)
+	asked := make([]below, 0, n)
+	for c := range kids {
+		child, more := s.lookAt(c)
+		snap.Children, asked = append(snap.Children, child), append(asked, more)
+	}
+	return asked
+}
+
+// mostRestarted picks n children in one pass: nearly all of them have never been restarted.
+func mostRestarted(c *child, n int) iter.Seq[*child] {
+	top := make([]*child, 0, n)
+	for ; c != nil && n > 0; c = c.next {
+		if len(top) == n {
+			if c.restarts <= top[n-1].restarts {
+				continue
+			}
+			top = top[:n-1]
+		}
+		at := sort.Search(len(top), func(i int) bool { return top[i].restarts < c.restarts })
+		top = slices.Insert(top, at, c)
+	}
+	return slices.Values(top)
 }
 
 func (s *Supervisor) lookAt(c *child) (child ChildSnapshot, more below) {
