@@ -34,7 +34,9 @@ func (a *Agent) Inspect(o InspectOptions) Inspection {
 	tree := a.tree.Outline(maxInspected)
 	look := inspector{stacks: o.Stacks, channels: a.registry.Channels(), path: tree.Path + "/channels"}
 	in.Tree = look.supervisor(&tree)
-	in.Tree.UptimeMS = in.UptimeMS
+	if in.UptimeMS > 0 {
+		in.Tree.Generation, in.Tree.UptimeMS = 1, in.UptimeMS
+	}
 	in.Abandoned, in.AbandonedNow, in.AbandonedTotal = look.abandoned(tree.Abandoned), len(tree.Abandoned), tree.AbandonedTotal
 	in.Channels = look.list(a.registry.All(), o.limit())
 	return in

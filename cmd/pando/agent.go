@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -19,6 +16,7 @@ import (
 type agentFlags struct {
 	endpoint
 	path, envFile      string
+	admin              adminFlags
 	heartbeat          time.Duration
 	requireProof, json bool
 	publicURLs         []string
@@ -44,7 +42,8 @@ func (a *app) agentServe() *cobra.Command {
 	c.Flags().StringArrayVar(&f.publicURLs, "public-url", nil, "ws or wss URL that peers dial; may be repeated")
 	c.Flags().StringVar(&f.cert, "tls-cert", "", "file of the certificate chain")
 	c.Flags().StringVar(&f.key, "tls-key", "", "file of the certificate's key")
-	c.Flags().BoolVar(&f.json, "json", false, "print the id and the URL as JSON")
+	f.admin.add(c)
+	c.Flags().BoolVar(&f.json, "json", false, "print the id and the URLs as JSON")
 	return a.does(c, func(c *cobra.Command, _ []string) error {
 		f.envFile = *file
 		if err := f.check(); err != nil {
@@ -74,7 +73,7 @@ func (f *agentFlags) check() error {
 	case f.everywhere() && len(f.publicURLs) == 0:
 		return usagef("--public-url is needed with --addr %s: peers prove themselves for the URL that they dial", f.addr)
 	}
-	return nil
+	return f.admin.check(f.endpoint)
 }
 
 func (a *app) serveAgent(ctx context.Context, f *agentFlags, credentials pando.Credentials) error {
@@ -107,62 +106,37 @@ func (a *app) serveAgent(ctx context.Context, f *agentFlags, credentials pando.C
 	mux := http.NewServeMux()
 	mux.Handle(f.path, agent)
 	mux.HandleFunc("GET "+healthPath, agent.Healthz)
-	srv := &http.Server{
-		Handler: mux, TLSConfig: conf, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // strangers' broken handshakes
+	servers := []listening{{newServer(mux, conf, log), ln}}
+	admin, err := f.admin.listen(ctx, agent, log)
+	if err != nil {
+		return err
 	}
-	srv.Protocols = new(http.Protocols)
-	srv.Protocols.SetHTTP1(true) // WebSockets upgrade HTTP/1.1
+	if admin != nil {
+		defer func() { _ = admin.ln.Close() }()
+		servers = append(servers, *admin)
+	}
 	if len(f.publicURLs) > 0 {
 		url = f.publicURLs[0]
 	}
-	say := func() error { return a.sayAgent(f, agent.ID(), url, f.base(web, ln)+healthPath) }
-	return serve(ctx, agent, srv, ln, say)
+	say := func() error {
+		return a.sayAgent(f, agent.ID(), url, f.base(web, ln)+healthPath, f.admin.url(admin))
+	}
+	return serve(ctx, agent, say, servers...)
 }
 
-func (a *app) sayAgent(f *agentFlags, id, url, health string) error {
+func (a *app) sayAgent(f *agentFlags, id, url, health, admin string) error {
 	if f.json {
-		return a.sayJSON(map[string]string{"agent_id": id, "url": url, "health": health})
+		told := map[string]string{"agent_id": id, "url": url, "health": health}
+		if admin != "" {
+			told["admin"] = admin
+		}
+		return a.sayJSON(told)
 	}
 	a.say("agent: %s", id)
 	a.say("url: %s", url)
 	a.say("health: %s", health)
-	return nil
-}
-
-// httpGrace is how long answers to plain HTTP requests may take at the end.
-const httpGrace = 3 * time.Second
-
-// serve runs an agent and the server that it is mounted in, until ctx ends and
-// the agent has drained. While it drains, its health can still be asked.
-func serve(ctx context.Context, agent *pando.Agent, srv *http.Server, ln net.Listener, ready func() error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	served := make(chan error, 1)
-	go func() {
-		defer cancel() // an agent that nobody can reach is of no use
-		if srv.TLSConfig != nil {
-			served <- srv.ServeTLS(ln, "", "")
-			return
-		}
-		served <- srv.Serve(ln)
-	}()
-	said := make(chan error, 1)
-	go func() {
-		select {
-		case <-agent.Ready():
-			said <- ready()
-		case <-ctx.Done():
-			said <- nil
-		}
-	}()
-	err := agent.Run(ctx)
-	cancel()
-	grace, done := context.WithTimeout(context.WithoutCancel(ctx), httpGrace)
-	defer done()
-	err = errors.Join(err, srv.Shutdown(grace), <-said)
-	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
-		err = errors.Join(err, fmt.Errorf("serve: %w", e))
+	if admin != "" {
+		a.say("admin: %s", admin)
 	}
-	return err
+	return nil
 }

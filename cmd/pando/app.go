@@ -50,6 +50,7 @@ func (a *app) root() *cobra.Command {
 		a.group("agent", "Run an agent", a.agentServe()),
 		a.group("agents", "Find agents, and let an agent be found", a.agentsList(), a.agentsInfo(), a.agentsAnnounce()),
 		a.send(),
+		a.inspect(),
 		a.version(),
 	)
 	return root

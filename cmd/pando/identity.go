@@ -60,7 +60,7 @@ func (a *app) serveIdentity(ctx context.Context, f *identityFlags) error {
 	opts := server.Options{Dir: f.data, Issuer: f.issuer, TokenTTL: f.tokenTTL, PublicURLs: f.publicURLs, Logger: log}
 	var err error
 	if f.adminKeyFile != "" {
-		if opts.AdminKey, err = readSecret(f.adminKeyFile); err != nil {
+		if opts.AdminKey, err = readSecret("the operator's key", f.adminKeyFile); err != nil {
 			return err
 		}
 	}
@@ -139,22 +139,22 @@ func (a *app) sayIdentity(f *identityFlags, ln net.Listener, encrypted bool, ca 
 }
 
 // readSecret reads a file that only its owner may read.
-func readSecret(path string) (string, error) {
+func readSecret(what, path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("read the operator's key: %w", err)
+		return "", fmt.Errorf("read %s: %w", what, err)
 	}
 	defer func() { _ = file.Close() }()
 	info, err := file.Stat()
 	if err != nil {
-		return "", fmt.Errorf("read the operator's key: %w", err)
+		return "", fmt.Errorf("read %s: %w", what, err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return "", fmt.Errorf("%s can be read by others (mode %04o): set it to 0600", path, mode)
 	}
 	text, err := io.ReadAll(io.LimitReader(file, 4096))
 	if err != nil {
-		return "", fmt.Errorf("read the operator's key: %w", err)
+		return "", fmt.Errorf("read %s: %w", what, err)
 	}
 	return strings.TrimSpace(string(text)), nil
 }
