@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pando-agents/pando"
@@ -79,6 +80,33 @@ func TestCrashedChannelActorKeepsItsConnectionAndItsWork(t *testing.T) {
 	victim.log.wait(t, "channel actor restarted", "channel", ch.ID(), "peer", s.agent.ID(), "incarnation", "2")
 	if rec := s.agent.log.wait(t, "child failed", "actor", ch.ID()); !strings.Contains(rec.attrs["err"], "for the test") {
 		t.Errorf("the log does not say why: %v", rec)
+	}
+}
+
+func TestInputThatAnActorHasCrashedOnDoesNotWaitForAnother(t *testing.T) {
+	t.Parallel()
+	for _, point := range []pando.FaultPoint{channel.FaultReceive, channel.FaultEffect} {
+		t.Run(string(point), func(t *testing.T) {
+			t.Parallel()
+			inVirtualTime(t, func(w *world) {
+				var crash atomic.Bool
+				agent := w.newNode("agent", nil, pando.WithFaults(func(_ *pando.Channel, p pando.FaultPoint) {
+					if p == point && crash.CompareAndSwap(true, false) {
+						panic("crashed on purpose")
+					}
+				}))
+				ch := w.friend(agent, "peer", nil).open(w.t, agent)
+				synctest.Wait() // nothing else is under way
+				crash.Store(true)
+				begin := time.Now()
+				if _, err := ch.Request(within(w.t, patience), pando.Request, nil); err != nil {
+					w.t.Error(err)
+				}
+				if took := time.Since(begin); took > 0 || agent.lookup(w.t, ch.ID()).Info().Restarts != 1 {
+					w.t.Errorf("the answer took %v", took)
+				}
+			})
+		})
 	}
 }
 

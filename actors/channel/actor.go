@@ -38,7 +38,18 @@ func (i *incarnation) Start(c *actors.Context[*input]) error {
 		ch.restarts.Add(1)
 		ch.log().Info("channel actor restarted", "incarnation", c.Generation())
 	}
+	i.wake()
 	return nil
+}
+
+// wake has the successor of an incarnation that failed go on with what that has
+// begun, also if nothing else comes. A tick that is not due is harmless.
+func (i *incarnation) wake() {
+	ch, left := i.ch, false
+	_ = ch.cell.do(i.ctx.Generation(), func() { left = ch.cell.input != nil || ch.cell.current() != nil })
+	if left {
+		ch.control(ch.newInput(inputTick))
+	}
 }
 
 // Receive takes one input. It is kept in the cell until it has been taken, so
