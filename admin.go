@@ -170,12 +170,12 @@ func (h *admin) tree(w http.ResponseWriter, r *http.Request) {
 	}
 	in := h.agent.Inspect(o)
 	w.Header().Set("Content-Type", "application/json")
-	patience(w)
+	deadline(w)
 	_ = json.NewEncoder(w).Encode(&in) // a reader that has gone needs no answer
 }
 
-// patience gives what is written next a deadline. Only test recorders have none.
-func patience(w http.ResponseWriter) {
+// deadline bounds what is written next. Only recorders of tests cannot.
+func deadline(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(adminWrite))
 }
 
@@ -188,7 +188,7 @@ func (h *admin) events(w http.ResponseWriter, r *http.Request) {
 	alive := time.NewTicker(adminAlive)
 	defer alive.Stop()
 	send := func(write func() error) bool {
-		patience(w)
+		deadline(w)
 		return write() == nil && flush.Flush() == nil
 	}
 	nothing := func() error { _, err := w.Write([]byte("\n")); return err }

@@ -30,16 +30,17 @@ type Rates struct{ Restarts, Accepted, Refused float64 }
 // room for the rest, and what is still too much is counted.
 func (p *Page) Draw(in *pando.Inspection) []string {
 	shown := len(in.Channels.List)
-	lines := p.lay(in, shown)
 	if p.Height > 0 {
-		for len(lines) > p.Height && shown > 0 {
-			// At least one of the lines that are too many goes with each channel.
-			shown = max(0, shown-max(1, (len(lines)-p.Height)/3))
-			lines = p.lay(in, shown)
-		}
-		if over := len(lines) - p.Height; over > 0 {
-			lines = append(lines[:max(0, p.Height-1)], line{{fmt.Sprintf("… %s more; make the window higher", count(over+1, "line")), dim}})
-		}
+		shown = min(shown, p.Height)
+	}
+	lines := p.lay(in, shown)
+	for p.Height > 0 && len(lines) > p.Height && shown > 0 {
+		shown--
+		lines = p.lay(in, shown)
+	}
+	if over := len(lines) - p.Height; p.Height > 0 && over > 0 {
+		told := fmt.Sprintf("… %s; make the window higher", count(over+1, "more line"))
+		lines = append(lines[:p.Height-1], line{{told, dim}})
 	}
 	out := make([]string, len(lines))
 	for i, l := range lines {
@@ -64,7 +65,7 @@ func (p *Page) lay(in *pando.Inspection, channels int) []line {
 	return lines
 }
 
-// head says in two lines how the agent is.
+// head says how the agent is.
 func (p *Page) head(in *pando.Inspection) []line {
 	state := span{"takes no channels now", yellow}
 	switch {
@@ -73,32 +74,42 @@ func (p *Page) head(in *pando.Inspection) []line {
 	case in.Tree.State == "idle":
 		state = span{"not running", yellow}
 	}
-	first := line{
-		{"agent ", plain}, {printable(in.AgentID), bold}, {"  ", plain}, state,
-		{"  up " + age(time.Duration(in.UptimeMS)*time.Millisecond), plain}, {"  pando " + printable(in.Version), dim},
-	}
-	second := text(count(in.Channels.Total, "channel"))
-	states := slices.Sorted(maps.Keys(in.Channels.ByState))
-	for i, s := range states {
+	channels := text(count(in.Channels.Total, "channel"))
+	for i, s := range slices.Sorted(maps.Keys(in.Channels.ByState)) {
 		sep := ": "
 		if i > 0 {
 			sep = ", "
 		}
-		second = append(second, span{sep, plain}, span{fmt.Sprintf("%d %s", in.Channels.ByState[s], printable(s)), styleOf(s)})
+		channels = append(channels, span{sep, plain}, span{fmt.Sprintf("%d %s", in.Channels.ByState[s], printable(s)), styleOf(s)})
 	}
-	second = append(second, span{"  restarts " + p.rate(restarts(&in.Tree), func(r *Rates) float64 { return r.Restarts }), plain})
 	accepted, refused := handshakes(in)
-	second = append(second,
-		span{"  handshakes " + p.rate(accepted, func(r *Rates) float64 { return r.Accepted }), plain},
-		span{"  refused " + p.rate(refused, func(r *Rates) float64 { return r.Refused }) + reasons(in), plain})
-	return []line{first, second}
+	lines := pack(p.Width, line{{"agent ", plain}, {printable(in.AgentID), bold}}, line{state},
+		text("up "+age(time.Duration(in.UptimeMS)*time.Millisecond)), line{{"pando " + printable(in.Version), dim}})
+	return append(lines, pack(p.Width, channels,
+		text("restarts "+p.rate(restarts(&in.Tree), func(r *Rates) float64 { return r.Restarts })),
+		text("handshakes "+p.rate(accepted, func(r *Rates) float64 { return r.Accepted })),
+		text("refused "+p.rate(refused, func(r *Rates) float64 { return r.Refused })+reasons(in)))...)
+}
+
+// pack puts parts on as few lines as they fit on.
+func pack(width int, parts ...line) []line {
+	lines := []line{parts[0]}
+	for _, part := range parts[1:] {
+		last := &lines[len(lines)-1]
+		if width > 0 && last.width()+3+part.width() > width {
+			lines = append(lines, part)
+			continue
+		}
+		*last = append(append(*last, span{"   ", plain}), part...)
+	}
+	return lines
 }
 
 func (p *Page) rate(n uint64, of func(*Rates) float64) string {
 	if p.Rates == nil {
 		return fmt.Sprint(n)
 	}
-	return fmt.Sprintf("%d (%.3g/s)", n, of(p.Rates))
+	return fmt.Sprintf("%d (%.1f/s)", n, of(p.Rates))
 }
 
 // restarts counts those of a subtree, those of channels included.
@@ -179,9 +190,13 @@ func (p *Page) events(in *pando.Inspection) []line {
 	if len(p.Events) == 0 {
 		return nil
 	}
+	events := p.Events
+	if p.Height > 0 { // the tree goes first
+		events = events[max(0, len(events)-max(2, p.Height/4)):]
+	}
 	lines := []line{{}}
-	for i := range p.Events {
-		e := &p.Events[i]
+	for i := range events {
+		e := &events[i]
 		if e.Missed > 0 {
 			lines = append(lines, line{{fmt.Sprintf("         … %s missed", count(e.Missed, "event")), yellow}})
 		}

@@ -132,7 +132,7 @@ func (t *table) node(n *pando.InspectedNode, branch, below string) {
 	channels := n.Path == t.in.Tree.Path+"/channels"
 	more := n.ChildrenTotal - len(n.Children)
 	hangs := len(n.Children) > 0 || more > 0
-	t.failure(n, t.trunk(below, hangs))
+	t.notes(n, t.trunk(below, hangs), nil)
 	if channels {
 		t.allChannels(below)
 		return
@@ -176,9 +176,9 @@ func (t *table) allChannels(below string) {
 	switch {
 	case more <= 0:
 	case len(list) == len(t.in.Channels.List):
-		t.more(below, fmt.Sprintf("… %s more (--channels N)", count(more, "channel")))
+		t.more(below, fmt.Sprintf("… %s (--channels N)", count(more, "more channel")))
 	default:
-		t.more(below, fmt.Sprintf("… %s more", count(more, "channel")))
+		t.more(below, fmt.Sprintf("… %s", count(more, "more channel")))
 	}
 }
 
@@ -204,17 +204,15 @@ func (t *table) channel(c *pando.InspectedChannel, branch, below string) {
 	}
 	r.cells[4] = fmt.Sprint(queued)
 	t.rows = append(t.rows, r)
-	if told := notes(c); told != "" {
-		t.rows = append(t.rows, row{branch: below + "   ", note: line{{told, yellow}}})
+	actor := c.Actor
+	if actor == nil {
+		actor = &pando.InspectedNode{}
 	}
-	if c.Actor != nil {
-		t.failure(c.Actor, below+"   ")
-	}
+	t.notes(actor, below, notes(c))
 }
 
 // notes says what has happened on a channel that is worth a look.
-func notes(c *pando.InspectedChannel) string {
-	var told []string
+func notes(c *pando.InspectedChannel) (told []string) {
 	say := func(n uint64, format string) {
 		if n > 0 {
 			told = append(told, fmt.Sprintf(format, n))
@@ -232,22 +230,33 @@ func notes(c *pando.InspectedChannel) string {
 	if c.Outbound > 0 {
 		told = append(told, bytes(c.Outbound)+" to be written")
 	}
-	return strings.Join(told, ", ")
+	return told
 }
 
-func (t *table) failure(n *pando.InspectedNode, branch string) {
+// notes adds a line about what a node has been through, if there is anything.
+func (t *table) notes(n *pando.InspectedNode, branch string, told []string) {
 	if n.Mailbox != nil && n.Mailbox.Dropped > 0 {
-		t.rows = append(t.rows, row{branch: branch, note: line{{fmt.Sprintf("mailbox dropped %d", n.Mailbox.Dropped), yellow}}})
+		told = append(told, fmt.Sprintf("mailbox dropped %d", n.Mailbox.Dropped))
+	}
+	var note line
+	if len(told) > 0 {
+		note = line{{strings.Join(told, ", "), yellow}}
 	}
 	f := n.LastFailure
-	if f == nil {
+	if f != nil {
+		if note != nil {
+			note = append(note, span{"; ", plain})
+		}
+		note = append(note, span{fmt.Sprintf("failed %s ago: ", age(t.in.Time.Sub(f.At))), yellow}, span{printable(f.Reason), plain})
+	}
+	if note == nil {
 		return
 	}
-	t.rows = append(t.rows, row{branch: branch, note: line{
-		{fmt.Sprintf("failed %s ago: ", age(t.in.Time.Sub(f.At))), yellow}, {printable(f.Reason), plain},
-	}})
-	for _, l := range stack(f.Stack, "") {
-		t.rows = append(t.rows, row{branch: branch, note: l})
+	t.rows = append(t.rows, row{branch: branch, note: note})
+	if f != nil {
+		for _, l := range stack(f.Stack, "") {
+			t.rows = append(t.rows, row{branch: branch, note: l})
+		}
 	}
 }
 
