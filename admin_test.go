@@ -53,6 +53,16 @@ func inspected(t *testing.T, h http.Handler, query string) pando.Inspection {
 	return in
 }
 
+// nodeOf returns a child of the root.
+func nodeOf(in *pando.Inspection, id string) pando.InspectedNode {
+	for _, n := range in.Tree.Children {
+		if n.ID == id {
+			return n
+		}
+	}
+	return pando.InspectedNode{}
+}
+
 func header(name, value string) func(r *http.Request) {
 	return func(r *http.Request) { r.Header.Add(name, value) }
 }
@@ -160,18 +170,20 @@ func TestAdminHandlerIsOffUnlessMountedAndOnlyReads(t *testing.T) {
 func TestInspectionShowsTheLiveTree(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	var crash atomic.Bool
+	var crash atomic.Pointer[string] // the id of the channel whose actor is to crash
 	agent := w.newNode("agent", func(n *node) {
 		n.Handle("broken", func(context.Context, *pando.Message) (any, error) { panic("a handler is broken") })
-	}, pando.WithFaults(func(_ *pando.Channel, point pando.FaultPoint) {
-		if point == channel.FaultReceive && crash.CompareAndSwap(true, false) {
+	}, pando.WithFaults(func(ch *pando.Channel, point pando.FaultPoint) {
+		id := crash.Load()
+		if point == channel.FaultReceive && id != nil && *id == ch.ID() && crash.CompareAndSwap(id, nil) {
 			panic("crashed on purpose")
 		}
 	}))
 	ctx := within(t, patience)
 	peer := w.friend(agent, "peer", nil)
 	calm, troubled := peer.open(t, agent.at("?secret=hidden")), peer.open(t, agent)
-	crash.Store(true)
+	id := troubled.ID()
+	crash.Store(&id)
 	if _, err := troubled.Request(ctx, "broken", nil); err == nil {
 		t.Error("a broken handler answers")
 	}
@@ -182,13 +194,13 @@ func TestInspectionShowsTheLiveTree(t *testing.T) {
 	h := agent.Admin("")
 	eventually(t, "all has happened", func() bool {
 		in = inspected(t, h, "?stacks=1")
-		return len(in.Tree.Children) == 2 && in.Tree.Children[1].Generation == 2 && len(in.Channels.List) == 2 &&
+		return nodeOf(&in, "registry").Generation == 2 && len(in.Channels.List) == 2 &&
 			in.Channels.List[0].Restarts == 1 && in.Channels.List[0].Panics == 1
 	})
 	if in.Schema != 1 || in.AgentID != agent.ID() || in.Version == "" || !in.Accepting || in.UptimeMS < 0 {
 		t.Errorf("the agent is %+v", in)
 	}
-	channels, registry := in.Tree.Children[0], in.Tree.Children[1]
+	channels, registry := nodeOf(&in, "channels"), nodeOf(&in, "registry")
 	if in.Tree.State != "running" || in.Tree.Strategy != "one_for_one" || in.Tree.ChildRestarts != 1 {
 		t.Errorf("the root is %+v", in.Tree)
 	}
@@ -208,7 +220,8 @@ func TestInspectionShowsTheLiveTree(t *testing.T) {
 		crashed.Actor == nil || crashed.Actor.Generation != 2 || crashed.Actor.Mailbox == nil || crashed.Actor.LastFailure == nil {
 		t.Errorf("the channel whose actor has crashed is %+v", crashed)
 	}
-	if other := inspected(t, h, "").Tree.Children[1]; other.LastFailure == nil || other.LastFailure.Stack != "" {
+	in = inspected(t, h, "")
+	if other := nodeOf(&in, "registry"); other.LastFailure == nil || other.LastFailure.Stack != "" {
 		t.Errorf("stacks are shown without being asked for: %+v", other.LastFailure)
 	}
 	theirs := peer.Inspect(pando.InspectOptions{}).Channels.List
@@ -461,7 +474,7 @@ func TestTreeOfTenThousandChannelsStaysSmallAndTellsHowManyThereAre(t *testing.T
 			if bound := 4<<10 + 1<<10*want; size > bound {
 				w.t.Errorf("%s: %d bytes, want at most %d", query, size, bound)
 			}
-			if node := in.Tree.Children[0]; node.ChildrenTotal != all || len(node.Children) != 0 {
+			if node := nodeOf(&in, "channels"); node.ChildrenTotal != all || len(node.Children) != 0 {
 				w.t.Errorf("%s: the tree has %d of %d", query, len(node.Children), node.ChildrenTotal)
 			}
 		}
