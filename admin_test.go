@@ -30,8 +30,8 @@ var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
 
 const adminToken = "a token that nobody guesses"
 
-// ask asks an admin handler as a program on this machine would.
-func ask(h http.Handler, path string, change ...func(r *http.Request)) *httptest.ResponseRecorder {
+// lookAt asks an admin handler as a program on this machine would.
+func lookAt(h http.Handler, path string, change ...func(r *http.Request)) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, path, nil)
 	r.RemoteAddr, r.Host = "127.0.0.1:50000", "127.0.0.1:9002"
 	for _, f := range change {
@@ -45,7 +45,7 @@ func ask(h http.Handler, path string, change ...func(r *http.Request)) *httptest
 // inspected asks for the tree.
 func inspected(t *testing.T, h http.Handler, query string) pando.Inspection {
 	t.Helper()
-	w := ask(h, "/tree"+query)
+	w := lookAt(h, "/tree"+query)
 	var in pando.Inspection
 	if err := json.Unmarshal(w.Body.Bytes(), &in); err != nil || w.Code != http.StatusOK {
 		t.Fatalf("status %d, %v: %s", w.Code, err, w.Body)
@@ -118,7 +118,7 @@ func TestAgentShowsItselfOnlyToItsOwnMachineOrForTheToken(t *testing.T) {
 		}}, false, false},
 	} {
 		for token, shown := range map[string]bool{"": c.local, adminToken: c.with} {
-			w := ask(agent.Admin(token), "/tree", c.change...)
+			w := lookAt(agent.Admin(token), "/tree", c.change...)
 			refused := http.StatusForbidden
 			if token != "" {
 				refused = http.StatusUnauthorized
@@ -141,28 +141,28 @@ func TestAdminHandlerIsOffUnlessMountedAndOnlyReads(t *testing.T) {
 	t.Parallel()
 	agent := newWorld(t).newNode("agent", nil)
 	for _, path := range []string{"/tree", "/admin/tree", "/events"} {
-		if w := ask(agent, path); w.Code != http.StatusUpgradeRequired {
+		if w := lookAt(agent, path); w.Code != http.StatusUpgradeRequired {
 			t.Errorf("the agent itself answers %s with %d", path, w.Code)
 		}
 	}
 	h := agent.Admin("")
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodHead, http.MethodOptions} {
-		w := ask(h, "/tree", func(r *http.Request) { r.Method = method })
+		w := lookAt(h, "/tree", func(r *http.Request) { r.Method = method })
 		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != http.MethodGet {
 			t.Errorf("%s: status %d", method, w.Code)
 		}
 	}
 	for _, path := range []string{"/", "/stop", "/tree/x"} {
-		if w := ask(h, path); w.Code != http.StatusNotFound {
+		if w := lookAt(h, path); w.Code != http.StatusNotFound {
 			t.Errorf("%s: status %d", path, w.Code)
 		}
 	}
 	for _, query := range []string{"?limit=x", "?limit=-1"} {
-		if w := ask(h, "/tree"+query); w.Code != http.StatusBadRequest {
+		if w := lookAt(h, "/tree"+query); w.Code != http.StatusBadRequest {
 			t.Errorf("%s: status %d", query, w.Code)
 		}
 	}
-	if w := ask(h, "/tree"); w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+	if w := lookAt(h, "/tree"); w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("headers %v", w.Header())
 	}
 }
@@ -462,7 +462,7 @@ func TestTreeOfTenThousandChannelsStaysSmallAndTellsHowManyThereAre(t *testing.T
 		synctest.Wait()
 		h := agent.Admin("")
 		for query, want := range map[string]int{"": 50, "?limit=0": 0, "?limit=7": 7, "?limit=999999": all} {
-			body := ask(h, "/tree"+query).Body
+			body := lookAt(h, "/tree"+query).Body
 			size := body.Len()
 			var in pando.Inspection
 			if err := json.NewDecoder(body).Decode(&in); err != nil {
