@@ -112,6 +112,8 @@ func proveAlone(t *testing.T, c *caller) {
 		"a panicking handler costs its own message only":     provePythonSurvivesPanic,
 		"a draining agent answers what it has begun":         provePythonIsDrained,
 		"a dead network is an error and can be dialled anew": provePythonDialsAnew,
+		"an actor answers it by type":                        provePythonAsksActors,
+		"an actor that it may not reach is not seen":         provePythonSeesNoActor,
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()

@@ -90,6 +90,9 @@ func TestPandoAgentTalksToPythonServer(t *testing.T) {
 			"a cut connection is made again":                           provePandoReconnects,
 			"a close comes after the last words":                       provePandoSaysLastWords,
 			"without permission opening is refused at once":            provePandoIsRefused,
+			"a ref asks it by type":                                    provePandoRefersToPython,
+			"it has no actors with names":                              provePythonHasNoActors,
+			"without permission a ref is refused":                      provePandoMayNotReferToPython,
 		} {
 			t.Run(sentence, func(t *testing.T) {
 				t.Parallel()
@@ -99,6 +102,7 @@ func TestPandoAgentTalksToPythonServer(t *testing.T) {
 	})
 	t.Run("a hundred requests are answered", func(t *testing.T) { provePandoRequests(t, l) })
 	t.Run("a killed server is waited for", func(t *testing.T) { provePandoOutlivesKill(t, l) })
+	t.Run("whoever watches a killed server hears that it is lost", func(t *testing.T) { provePythonIsWatched(t, l) })
 }
 
 func provePandoRequests(t *testing.T, l *listener) {
