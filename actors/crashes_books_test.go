@@ -19,6 +19,7 @@ type books struct {
 	failed                    map[string]uint64 // by supervisor, since it was served last
 	groups                    int               // that have failed
 	odd                       []supervisor.Event
+	told                      [1 << 17]bool // crashes, by their number
 }
 
 func (b *books) start(events <-chan supervisor.Event, cancel func()) {
@@ -51,9 +52,13 @@ func (b *books) enter(e supervisor.Event) {
 		}
 		return
 	}
+	var n crashed
 	switch {
-	case errors.Is(e.Reason, errCrash):
-		b.crashes++
+	case errors.As(e.Reason, &n):
+		if b.crashes++; b.told[n] {
+			b.odd = append(b.odd, e)
+		}
+		b.told[n] = true
 	case errors.Is(e.Reason, supervisor.ErrGoexit):
 		b.exits++
 	case e.Reason != nil:

@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -17,8 +16,11 @@ import (
 	"github.com/pando-agents/pando/supervisor"
 )
 
-// errCrash is inside all that goes wrong on purpose, but for Goexit.
-var errCrash = errors.New("crash on purpose")
+// crashed is inside all that goes wrong on purpose, but for Goexit: the number of
+// the crash.
+type crashed int64
+
+func (crashed) Error() string { return "crash on purpose" }
 
 // A thousand actors and services under supervisors of all kinds crash at random,
 // in real time, while messages flow: for some seconds, or for five minutes.
@@ -175,8 +177,7 @@ func (w *wood) span() time.Duration { return time.Duration(rand.Int64N(2 * int64
 // fail panics, once in n times.
 func (w *wood) fail(n int) {
 	if !w.calm.Load() && rand.IntN(n) == 0 {
-		w.crashes.Add(1)
-		panic(errCrash)
+		panic(crashed(w.crashes.Add(1)))
 	}
 }
 
@@ -192,8 +193,7 @@ func (w *wood) crash() error {
 		}
 	case 2:
 		if !w.calm.Load() {
-			w.crashes.Add(1)
-			return errCrash
+			return crashed(w.crashes.Add(1))
 		}
 	}
 	return nil

@@ -112,9 +112,11 @@ func family(t *testing.T, seed uint64) (order []string) {
 			}
 		}
 	}
-	for _, p := range processes {
-		p.Kill(nil)
-	}
+	seeded.Play(func() {
+		for _, p := range processes {
+			p.Kill(nil)
+		}
+	})
 	return order
 }
 

@@ -114,7 +114,7 @@ func TestStartThatReturnsTheReasonOfItsStopIsCancelledWithoutAFailure(t *testing
 				}})
 				go func() { _ = s.StartChild(t.Context(), Spec{ID: "b", Process: slow}) }()
 				synctest.Wait()
-				fail <- errBoom
+				fail <- &PanicError{Value: errBoom} // which is inside the reason of the others
 				synctest.Wait()
 				if e := <-events; e.Kind != Failed || e.Child != "a" {
 					t.Fatalf("first %v", e)

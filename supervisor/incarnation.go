@@ -151,10 +151,11 @@ func heeds(ctx context.Context, err error) bool {
 	return ctx.Err() != nil && (tells(err, ctx.Err()) || tells(err, context.Cause(ctx)))
 }
 
-// tells reports whether err is reason, which is no failure then, and not a panic with it.
+// tells reports whether err is reason, which is no failure then, and not a panic with it. There may be a panic inside
+// reason: that of a sibling.
 func tells(err, reason error) bool {
-	var p *PanicError
-	return errors.Is(err, reason) && !errors.As(err, &p)
+	_, panicked := err.(*PanicError)
+	return errors.Is(err, reason) && !panicked
 }
 
 func (inc *incarnation) serve(ctx context.Context, cancel context.CancelCauseFunc) {
