@@ -50,6 +50,9 @@ func (a *Agent) newDirectory() (err error) {
 	o := identity.DirectoryOptions{Client: a.client, Policy: c.policy, Now: c.clock.Now, Logger: c.logger}
 	o.Policy.AllowInsecure = o.Policy.AllowInsecure || c.insecure
 	for id, url := range c.endpoints {
+		if err := a.checkURL(url); err != nil {
+			return err
+		}
 		o.Static = append(o.Static, AgentRecord{AgentID: id, Endpoint: url})
 	}
 	a.directory, err = identity.NewDirectory(o)
@@ -78,6 +81,14 @@ func (a *Agent) endpoint(ctx context.Context, peer string) (url string, announce
 		return "", false, fmt.Errorf("%w: agent %s has announced no endpoint", actors.ErrUnreachable, peer)
 	}
 	return r.Endpoint, !r.Static, nil
+}
+
+// moved returns where a peer that has announced its endpoint is now.
+func (a *Agent) moved(ctx context.Context, peer, wsURL string) string {
+	if r, err := a.directory.Resolve(ctx, peer); err == nil && r.Endpoint != "" {
+		return r.Endpoint
+	}
+	return wsURL
 }
 
 // guarded returns the options for dialling an announced endpoint: the address

@@ -76,7 +76,7 @@ func loopback(host string) bool {
 func (a *Agent) connect(ctx context.Context, peer, wsURL string, announced bool) (*transport.Conn, error) {
 	o := a.transport
 	if announced {
-		o = a.guarded()
+		o, wsURL = a.guarded(), a.moved(ctx, peer, wsURL)
 	}
 	for retry := false; ; retry = true {
 		header, token, err := a.client.DialHeader(ctx, peer, wsURL)
@@ -89,6 +89,9 @@ func (a *Agent) connect(ctx context.Context, peer, wsURL string, announced bool)
 		}
 		var refused *transport.HandshakeError
 		if !errors.As(err, &refused) {
+			if announced {
+				a.directory.Failed(peer) // it may be elsewhere the next time
+			}
 			return nil, &channel.ConnectError{Err: err}
 		}
 		if refused.StatusCode == http.StatusUnauthorized {

@@ -33,6 +33,7 @@ func equal(a, b Envelope) bool {
 	return a.MessageID == b.MessageID && a.ChannelID == b.ChannelID && a.Sequence == b.Sequence &&
 		a.Timestamp == b.Timestamp && a.Time.Equal(b.Time) && a.Sender == b.Sender &&
 		a.Recipient == b.Recipient && a.ReplyTo == b.ReplyTo && a.Type == b.Type &&
+		a.Actor == b.Actor && a.Timeout == b.Timeout &&
 		bytes.Equal(a.Data, b.Data)
 }
 
@@ -111,6 +112,10 @@ var accepted = []struct {
 		Envelope{Type: "x", Sequence: 7}},
 	{"null everywhere in meta", `{"meta":{"message_id":null,"channel_id":null,"sequence":null,"timestamp":null,"sender":null,"recipient":null,"reply_to":null},"content":{"type":"x","data":null}}`,
 		Envelope{Type: "x"}},
+	{"for an actor", `{"meta":{"actor":"desk","timeout_ms":1500,"reply_to":"r"},"content":{"type":"x"}}`,
+		Envelope{Type: "x", ReplyTo: "r", Actor: "desk", Timeout: 1500}},
+	{"for no actor", `{"meta":{"timeout_ms":null,"actor":null},"content":{"type":"x"}}`,
+		Envelope{Type: "x"}},
 	{"unknown keys", `{"v":[1,{"a":null}],"meta":{"trace":{"a":{"b":[]}},"message_id":"m"},"content":{"type":"x","enc":"none"}}`,
 		Envelope{MessageID: "m", Type: "x"}},
 	{"sender_id wins", `{"meta":{"sender_id":"i","sender":"s"},"content":{"type":"x"}}`,
@@ -166,6 +171,10 @@ var refused = []struct {
 	frame string
 	code  string
 }{
+	{`{"meta":{"actor":7},"content":{"type":"x"}}`, CodeInvalidMessage},
+	{`{"meta":{"timeout_ms":1.5},"content":{"type":"x"}}`, CodeInvalidMessage},
+	{`{"meta":{"timeout_ms":99999999999999999999},"content":{"type":"x"}}`, CodeInvalidMessage},
+	{`{"meta":{"actor":"a","Actor":"b"},"content":{"type":"x"}}`, CodeInvalidJSON},
 	// Not JSON.
 	{``, CodeInvalidJSON},
 	{` `, CodeInvalidJSON},

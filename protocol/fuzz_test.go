@@ -177,15 +177,17 @@ func acceptable(frame []byte) bool {
 		json.Unmarshal(parts["meta"], &meta) != nil || json.Unmarshal(parts["content"], &content) != nil {
 		return false
 	}
-	for _, key := range []string{"message_id", "channel_id", "timestamp", "sender", "sender_id", "recipient", "reply_to"} {
+	for _, key := range []string{"message_id", "channel_id", "timestamp", "sender", "sender_id", "recipient", "reply_to", "actor"} {
 		var s string
 		if value, ok := meta[key]; ok && (json.Unmarshal(value, &s) != nil || len(s) > defaultMaxString) {
 			return false
 		}
 	}
-	var n int64
-	if value, ok := meta["sequence"]; ok && json.Unmarshal(value, &n) != nil {
-		return false
+	for _, key := range []string{"sequence", "timeout_ms"} {
+		var n int64
+		if value, ok := meta[key]; ok && json.Unmarshal(value, &n) != nil {
+			return false
+		}
 	}
 	var typ string
 	if json.Unmarshal(content["type"], &typ) != nil || typ == "" || len(typ) > defaultMaxString {
@@ -228,6 +230,7 @@ func checkAgainstStdlib(t *testing.T, frame []byte, e Envelope) {
 		Sender:    text(meta, "sender"),
 		Recipient: text(meta, "recipient"),
 		ReplyTo:   text(meta, "reply_to"),
+		Actor:     text(meta, "actor"),
 		Type:      text(content, "type"),
 		Data:      content["data"],
 	}
@@ -236,6 +239,11 @@ func checkAgainstStdlib(t *testing.T, frame []byte, e Envelope) {
 	}
 	if value, ok := meta["sequence"]; ok {
 		if err := json.Unmarshal(value, &want.Sequence); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if value, ok := meta["timeout_ms"]; ok {
+		if err := json.Unmarshal(value, &want.Timeout); err != nil {
 			t.Fatal(err)
 		}
 	}

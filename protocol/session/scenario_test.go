@@ -170,7 +170,7 @@ func (p *player) event(t *testing.T, d *datadriven.TestData) *Event {
 		p.peers++
 		ev.Message = protocol.Envelope{
 			MessageID: "p" + strconv.Itoa(p.peers), ChannelID: "ch", Sender: p.peer,
-			Type: text("type"), ReplyTo: text("reply-to"), Data: []byte(d.Input),
+			Type: text("type"), ReplyTo: text("reply-to"), Actor: text("actor"), Data: []byte(d.Input),
 		}
 		p.overrideMeta(d, &ev.Message, text)
 	case EventSend:
@@ -179,6 +179,7 @@ func (p *player) event(t *testing.T, d *datadriven.TestData) *Event {
 		}
 		ev.Request = ev.Type == protocol.TypeRequest
 		ev.ID, ev.ReplyTo, ev.Data, ev.Epoch = text("id"), text("reply-to"), []byte(d.Input), 0
+		ev.Actor = text("actor")
 		if d.HasArg("deadline") {
 			ev.Deadline = p.now.Add(duration(t, text("deadline")))
 		}
@@ -280,6 +281,9 @@ func (p *player) message(m *protocol.Envelope, written bool) []string {
 	words := []string{m.Type, m.MessageID}
 	if m.ReplyTo != "" {
 		words = append(words, "reply-to="+m.ReplyTo)
+	}
+	if m.Actor != "" {
+		words = append(words, fmt.Sprintf("actor=%s waits=%dms", m.Actor, m.Timeout))
 	}
 	if written {
 		words = append(words, "seq="+strconv.FormatInt(m.Sequence, 10))
