@@ -90,7 +90,7 @@ func decode(data []byte, pointer any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &wrong) && wrong.Field != "":
-		return fmt.Errorf("field %s cannot be a %s", wrong.Field, wrong.Value)
+		return fmt.Errorf("field %s cannot be a %s", clip(wrong.Field), clip(wrong.Value))
 	}
 	return errors.New("fields are not as they should be")
 }
