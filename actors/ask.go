@@ -46,6 +46,10 @@ func (r Reply[R]) Fail(err error) bool {
 	return r.answer(none, err)
 }
 
+// Waits reports whether somebody waits for the answer: work for nobody need not
+// be begun. That of an asker far away who has left may be true for a while.
+func (r Reply[R]) Waits() bool { return r.call != nil && r.call.state.Load()&callTaken == 0 }
+
 // NotHandled makes a message that embeds a Reply an Unhandled one.
 func (r Reply[R]) NotHandled(err error) { r.Fail(err) }
 
