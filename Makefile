@@ -52,7 +52,7 @@ nightly: venv ## the long proofs: race detector, thousands of seeds, fuzzing, bu
 	PANDO_NIGHTLY=1 $(GO) test -race -count=1 -timeout 60m ./...
 	./internal/fuzz.sh $(FUZZTIME)
 	cd bench && $(GO) run . run --quick --check
-	cd bench && $(GO) run ./actors --rounds 5 --scale 0.2 --check
+	cd bench && $(GO) run ./actors --rounds 5 --scale 0.2 --cases 'tell|ping|idle|panic' --check
 
 vuln: ## known vulnerabilities; needs the database of the Go project
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...

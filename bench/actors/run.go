@@ -195,6 +195,9 @@ func (r *result) judge(targets []target, results []result) {
 			ratios := make([]float64, len(r.Rounds))
 			for round, s := range r.Rounds {
 				ratios[round] = s.Value / results[i].Rounds[round].Value
+				if t.CPU {
+					ratios[round] = s.CPU / results[i].Rounds[round].CPU
+				}
 			}
 			v.Reached = median(ratios)
 		}

@@ -49,7 +49,11 @@ func (r *result) verdicts() string {
 		case "allocations":
 			said[i] = fmt.Sprintf("≤ %.2f allocations: %s", v.Limit, outcome)
 		default:
-			said[i] = fmt.Sprintf("≤ %.1f × %s: %s (%.2f)", v.Limit, v.Of, outcome, v.Reached)
+			of := v.Of
+			if v.CPU {
+				of += ", processor"
+			}
+			said[i] = fmt.Sprintf("≤ %.1f × %s: %s (%.2f)", v.Limit, of, outcome, v.Reached)
 		}
 	}
 	return strings.Join(said, ", ")
