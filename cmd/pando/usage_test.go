@@ -46,6 +46,15 @@ func TestWrongCommandLinesExitWithTwo(t *testing.T) {
 		{"--public-url is needed", []string{"agent", "serve", "--addr", "0.0.0.0:0", "--tls-cert", "x", "--tls-key", "x"}},
 		{"cannot be served", []string{"agent", "serve", "--path", "ws"}},
 		{"cannot be served", []string{"agent", "serve", "--path", "/healthz"}},
+		{"--admin-token-file needs --admin", []string{"agent", "serve", "--admin-token-file", secret}},
+		{"HOST:PORT", []string{"agent", "serve", "--admin", "here"}},
+		{"give --admin-token-file", []string{"agent", "serve", "--admin", "0.0.0.0:0"}},
+		{"fewer than 16 characters", []string{"agent", "serve", "--admin", "127.0.0.1:0", "--admin-token-file", secret}},
+		{"accepts 1 arg", []string{"inspect"}},
+		{"http or https URL", []string{"inspect", "ws://127.0.0.1:9001/ws"}},
+		{"at least 100ms", []string{"inspect", "http://127.0.0.1:9002", "--interval", "1ms"}},
+		{"from 0 to 10000", []string{"inspect", "http://127.0.0.1:9002", "--channels", "-1"}},
+		{"not encrypted", []string{"inspect", "http://agent.example", "--token-file", secret}},
 		{"--key-type", []string{"init", "setup", "--registry-url", "http://localhost", "--env-file", "x", "--key-type", "dsa"}},
 		{"registry url", []string{"init", "setup", "--registry-url", "nonsense", "--env-file", "x"}},
 		{"provider-secret", []string{"init", "setup", "--registry-url", "http://localhost", "--env-file", "x", "--provider-id", "x"}},
@@ -77,6 +86,8 @@ func TestFailuresExitWithOne(t *testing.T) {
 	fails(t, 1, "registry url is missing", dir, "agent", "serve")
 	fails(t, 1, "certificate", dir, "identity", "serve", "--addr", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--tls-cert", "x", "--tls-key", "x")
 	fails(t, 1, "can be read by others", dir, "identity", "serve", "--addr", "127.0.0.1:0", "--data", dir, "--admin-key-file", open)
+	fails(t, 1, "can be read by others", dir, "inspect", "http://127.0.0.1:9002", "--token-file", open)
+	fails(t, 1, "cannot be reached", dir, "inspect", "http://"+closedPort(t))
 	fails(t, 1, "unavailable", dir, "init", "setup", "--registry-url", "http://"+closedPort(t), "--env-file", "x.env")
 }
 

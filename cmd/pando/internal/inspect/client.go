@@ -145,7 +145,7 @@ func (c *Client) refused(resp *http.Response) error {
 func ParseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("%q is not the http or https URL of an agent's admin handler", text)
+		return nil, errors.New("URL is the http or https URL of an agent's admin handler, without a user") // it may have a password
 	}
 	u.RawQuery, u.Fragment = "", ""
 	path := strings.TrimRight(u.Path, "/")

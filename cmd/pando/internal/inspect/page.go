@@ -26,21 +26,22 @@ type Page struct {
 // Rates are what happens in a second.
 type Rates struct{ Restarts, Accepted, Refused float64 }
 
-// Draw returns the lines of the page. On a page with a height, channels make
-// room for the rest, and what is still too much is counted.
+// Draw returns the lines of the page. On a page with a height, channels and
+// events make room for the rest, and what is still too much is counted.
 func (p *Page) Draw(in *pando.Inspection) []string {
-	shown := len(in.Channels.List)
+	channels, events := len(in.Channels.List), len(p.Events)
+	lines := p.lay(in, channels, events)
 	if p.Height > 0 {
-		shown = min(shown, p.Height)
-	}
-	lines := p.lay(in, shown)
-	for p.Height > 0 && len(lines) > p.Height && shown > 0 {
-		shown--
-		lines = p.lay(in, shown)
-	}
-	if over := len(lines) - p.Height; p.Height > 0 && over > 0 {
-		told := fmt.Sprintf("… %s; make the window higher", count(over+1, "more line"))
-		lines = append(lines[:p.Height-1], line{{told, dim}})
+		channels, events = min(channels, p.Height), min(events, max(2, p.Height/4))
+		some := min(channels, p.Height/5)
+		for lines = p.lay(in, channels, events); len(lines) > p.Height && channels+events > 0; lines = p.lay(in, channels, events) {
+			if channels > some || events == 0 {
+				channels--
+			} else {
+				events--
+			}
+		}
+		lines = p.cut(lines)
 	}
 	out := make([]string, len(lines))
 	for i, l := range lines {
@@ -49,12 +50,25 @@ func (p *Page) Draw(in *pando.Inspection) []string {
 	return out
 }
 
-func (p *Page) lay(in *pando.Inspection, channels int) []line {
+// cut leaves out what does not fit, but for the notice at the end.
+func (p *Page) cut(lines []line) []line {
+	over := len(lines) - p.Height
+	if over <= 0 {
+		return lines
+	}
+	end := []line{{{fmt.Sprintf("… %s; make the window higher", count(over+1, "more line")), dim}}}
+	if p.Notice != "" && p.Height > 1 {
+		end = append(end, lines[len(lines)-1])
+	}
+	return append(lines[:p.Height-len(end):p.Height-len(end)], end...)
+}
+
+func (p *Page) lay(in *pando.Inspection, channels, events int) []line {
 	lines := append(p.head(in), line{})
 	t := table{in: in, channels: channels, width: p.Width}
 	lines = append(lines, t.lines()...)
 	lines = append(lines, abandoned(in)...)
-	lines = append(lines, p.events(in)...)
+	lines = append(lines, p.events(in, events)...)
 	if p.Notice != "" {
 		style := dim
 		if p.Alarm {
@@ -186,14 +200,12 @@ func stack(text, indent string) []line {
 	return lines
 }
 
-func (p *Page) events(in *pando.Inspection) []line {
-	if len(p.Events) == 0 {
+// events lists the last n.
+func (p *Page) events(in *pando.Inspection, n int) []line {
+	if n == 0 {
 		return nil
 	}
-	events := p.Events
-	if p.Height > 0 { // the tree goes first
-		events = events[max(0, len(events)-max(2, p.Height/4)):]
-	}
+	events := p.Events[len(p.Events)-n:]
 	lines := []line{{}}
 	for i := range events {
 		e := &events[i]
