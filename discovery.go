@@ -7,7 +7,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/pando-agents/pando/actors"
 	"github.com/pando-agents/pando/identity"
 	"github.com/pando-agents/pando/supervisor"
 	"github.com/pando-agents/pando/transport"
@@ -76,9 +75,9 @@ func (a *Agent) endpoint(ctx context.Context, peer string) (url string, announce
 	case errors.Is(err, identity.ErrNotFound):
 		return "", false, fmt.Errorf("%w: %w", ErrRefused, err) // no such agent, or no permission: nobody says which
 	case err != nil:
-		return "", false, fmt.Errorf("%w: %w", actors.ErrUnreachable, err)
+		return "", false, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	case r.Endpoint == "":
-		return "", false, fmt.Errorf("%w: agent %s has announced no endpoint", actors.ErrUnreachable, peer)
+		return "", false, fmt.Errorf("%w: agent %s has announced no endpoint", ErrUnreachable, peer)
 	}
 	return r.Endpoint, !r.Static, nil
 }
@@ -107,6 +106,9 @@ func (a *Agent) announceService() supervisor.Spec {
 	return supervisor.Spec{ID: "announce", Restart: supervisor.Transient, Service: supervisor.ServiceFunc(func(ctx context.Context) error {
 		for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 			_, err := a.client.Announce(ctx, *a.config.about)
+			if err == nil {
+				a.log.Info("announced to the identity registry")
+			}
 			if err == nil || ctx.Err() != nil {
 				return nil
 			}

@@ -16,7 +16,8 @@ import (
 
 // Open returns an open channel to the agent target at the WebSocket URL: the one
 // that is there already, or a new one. Callers that come at the same time share
-// one attempt. It waits until the channel is open or ctx ends, and for Run to
+// one attempt. An empty URL stands for the endpoint that is known of the agent:
+// see Resolve. It waits until the channel is open or ctx ends, and for Run to
 // have started.
 //
 // Refusals (no permission, bad secret, a peer that does not want us) come back
@@ -28,10 +29,21 @@ func (a *Agent) Open(ctx context.Context, target, wsURL string, opts ...Option) 
 	for _, o := range opts {
 		o(&c)
 	}
-	if err := a.checkURL(wsURL); err != nil {
-		return nil, err
+	if wsURL != "" {
+		if err := a.checkURL(wsURL); err != nil {
+			return nil, err
+		}
+		return a.openAt(ctx, target, wsURL, false, &c)
 	}
-	return a.openAt(ctx, target, wsURL, false, &c)
+	wsURL, announced, err := a.endpoint(ctx, target)
+	if err != nil {
+		return nil, fmt.Errorf("open channel to %s: %w", target, err)
+	}
+	ch, err := a.openAt(ctx, target, wsURL, announced, &c)
+	if errors.Is(err, ErrUnreachable) {
+		a.directory.Failed(target)
+	}
+	return ch, err
 }
 
 // openAt is Open; announced says that the URL is the peer's word.

@@ -19,6 +19,7 @@ type agentFlags struct {
 	admin              adminFlags
 	heartbeat          time.Duration
 	requireProof, json bool
+	announce           bool
 	publicURLs         []string
 }
 
@@ -39,6 +40,7 @@ func (a *app) agentServe() *cobra.Command {
 	file := envFile(c)
 	c.Flags().DurationVar(&f.heartbeat, "heartbeat", 30*time.Second, "interval of heartbeats on channels that the agent opens; 0 for none")
 	c.Flags().BoolVar(&f.requireProof, "require-proof", false, "refuse peers that do not prove their key; Python agents cannot")
+	c.Flags().BoolVar(&f.announce, "announce", false, "tell the identity registry the URL, so that others find the agent by its id")
 	c.Flags().StringArrayVar(&f.publicURLs, "public-url", nil, "ws or wss URL that peers dial; may be repeated")
 	c.Flags().StringVar(&f.cert, "tls-cert", "", "file of the certificate chain")
 	c.Flags().StringVar(&f.key, "tls-key", "", "file of the certificate's key")
@@ -98,6 +100,13 @@ func (a *app) serveAgent(ctx context.Context, f *agentFlags, credentials pando.C
 	opts := []pando.Option{pando.WithLogger(log), pando.WithHeartbeat(f.heartbeat), pando.WithPublicURLs(f.publicURLs...)}
 	if f.requireProof {
 		opts = append(opts, pando.WithRequireProof())
+	}
+	if f.announce {
+		where := url
+		if len(f.publicURLs) > 0 {
+			where = f.publicURLs[0]
+		}
+		opts = append(opts, pando.WithAnnouncement(pando.Announcement{Endpoint: &where}))
 	}
 	agent, err := pando.New(credentials, opts...)
 	if err != nil {

@@ -100,6 +100,24 @@ func host(t *testing.T, file string) (a *pando.Agent, url string) {
 	return a, "ws" + strings.TrimPrefix(srv.URL, "http") + "/ws"
 }
 
+func TestAnnouncedAgentIsFoundByItsID(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.allow(t)
+	send := []string{"send", w.bob, "--env-file", w.aliceEnv, "--data", `{"text":"hello"}`}
+	fails(t, 1, "unreachable: ", w.dir, send...)
+	agent := start(t, w.dir, "agent", "serve", "--addr", "127.0.0.1:0", "--env-file", w.bobs, "--announce")
+	url := agent.value(t, "url")
+	agent.says(t, "announced")
+	if out := must(t, w.dir, send...); !strings.Contains(out, "hello") {
+		t.Errorf("reply %q", out)
+	}
+	if out := must(t, w.dir, "agents", "info", w.bob, "--env-file", w.aliceEnv); !strings.Contains(out, url) {
+		t.Errorf("info %q has no %s", out, url)
+	}
+	fails(t, 1, "no_such_actor", w.dir, "send", w.bob+"/desk", "--env-file", w.aliceEnv, "--type", "question")
+}
+
 func TestAnEventHasArrivedWhenSendEnds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -106,14 +106,45 @@ type process struct {
 	lines chan string
 	ended chan struct{}
 
-	mu  sync.Mutex
-	log bytes.Buffer
+	mu    sync.Mutex
+	log   bytes.Buffer
+	wrote chan struct{} // closed when more is logged; nil while nobody waits
 }
 
 func (s *process) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.wakeLocked()
 	return s.log.Write(p)
+}
+
+func (s *process) wakeLocked() {
+	if s.wrote != nil {
+		close(s.wrote)
+		s.wrote = nil
+	}
+}
+
+// says waits until the process has logged text.
+func (s *process) says(t *testing.T, text string) {
+	t.Helper()
+	for {
+		s.mu.Lock()
+		if strings.Contains(s.log.String(), text) {
+			s.mu.Unlock()
+			return
+		}
+		if s.wrote == nil {
+			s.wrote = make(chan struct{})
+		}
+		wrote := s.wrote
+		s.mu.Unlock()
+		select {
+		case <-wrote:
+		case <-s.ended:
+			t.Fatalf("%v ended before it said %q: %s", s.cmd.Args, text, s.logged())
+		}
+	}
 }
 
 func (s *process) logged() string {

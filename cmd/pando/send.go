@@ -28,19 +28,19 @@ type sendFlags struct {
 
 func (a *app) send() *cobra.Command {
 	c := &cobra.Command{
-		Use: "send TARGET_ID --url WS_URL --env-file FILE", Short: "Send one message to an agent", Args: cobra.ExactArgs(1),
-		Long: "Open a channel to an agent, send one message, print the data of the reply and close the channel. A message of\n" +
-			"type event has no reply: its id is printed once it has been written.",
+		Use: "send TARGET_ID[/ACTOR] --env-file FILE", Short: "Send one message to an agent", Args: cobra.ExactArgs(1),
+		Long: "Open a channel to an agent, send one message, to one of its actors if that is named, print the data of the reply and\n" +
+			"close the channel. A message of type event has no reply: its id is printed once it has been written. Without --url\n" +
+			"the identity registry is asked where the agent is.",
 		Example: "  pando send $BOB --url ws://127.0.0.1:9001/ws --env-file alice.env --data '{\"text\":\"hello\"}'",
 	}
 	f := &sendFlags{}
-	c.Flags().StringVar(&f.url, "url", "", "ws or wss URL of the agent; plain ws on loopback only")
+	c.Flags().StringVar(&f.url, "url", "", "ws or wss URL of the agent, if it has not announced it; plain ws on loopback only")
 	file := envFile(c)
 	c.Flags().StringVar(&f.kind, "type", pando.Request, "type of the message")
 	c.Flags().StringVar(&f.data, "data", "{}", "data of the message, a JSON object")
 	c.Flags().DurationVar(&f.timeout, "timeout", 5*time.Second, "time for all of it")
 	c.Flags().BoolVar(&f.json, "json", false, "print the reply, or the error, as a JSON object with its metadata")
-	_ = c.MarkFlagRequired("url")
 	return a.does(c, func(c *cobra.Command, args []string) error {
 		if err := f.check(); err != nil {
 			return err
@@ -66,13 +66,13 @@ func (a *app) send() *cobra.Command {
 func (f *sendFlags) check() error {
 	var object map[string]json.RawMessage
 	switch {
-	case !strings.HasPrefix(f.url, "ws://") && !strings.HasPrefix(f.url, "wss://"):
+	case f.url != "" && !strings.HasPrefix(f.url, "ws://") && !strings.HasPrefix(f.url, "wss://"):
 		return usagef("--url is a ws or wss URL, not %q", f.url)
 	case json.Unmarshal([]byte(f.data), &object) != nil || object == nil:
 		return usagef("--data is a JSON object")
 	case f.timeout <= 0:
 		return usagef("--timeout must be positive")
-	case f.kind == "" || strings.HasPrefix(f.kind, "channel."):
+	case f.kind == "" || f.kind == pando.Response || strings.HasPrefix(f.kind, "channel."):
 		return usagef("messages of type %q are not for applications", f.kind)
 	}
 	return nil
@@ -96,13 +96,18 @@ func (a *app) deliver(ctx context.Context, f *sendFlags, credentials pando.Crede
 		defer done()
 		err = errors.Join(err, agent.Shutdown(grace), <-ended)
 	}()
-	defer a.waiting(target + " at " + f.url)()
+	target, actor, _ := strings.Cut(target, "/")
+	if f.url == "" {
+		defer a.waiting(target)()
+	} else {
+		defer a.waiting(target + " at " + f.url)()
+	}
 	ch, err := agent.Open(ctx, target, f.url)
 	if err != nil {
 		return err
 	}
 	start := time.Now()
-	if f.kind == pando.Event {
+	if f.kind == pando.Event && actor == "" {
 		id, err := ch.Send(ctx, f.kind, json.RawMessage(f.data))
 		if err != nil {
 			return err
@@ -113,7 +118,13 @@ func (a *app) deliver(ctx context.Context, f *sendFlags, credentials pando.Crede
 		a.say("%s", id)
 		return nil
 	}
-	reply, err := ch.Request(ctx, f.kind, json.RawMessage(f.data))
+	request := func() (*pando.Message, error) {
+		if actor != "" {
+			return ch.RequestTo(ctx, actor, f.kind, []byte(f.data))
+		}
+		return ch.Request(ctx, f.kind, json.RawMessage(f.data))
+	}
+	reply, err := request()
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,6 @@ func TestWrongCommandLinesExitWithTwo(t *testing.T) {
 		{"unknown command", []string{"permissions", "foo"}},
 		{"unknown flag", []string{"send", "--foo"}},
 		{"accepts 1 arg", []string{"send", "--url", "ws://localhost/ws"}},
-		{"required flag", []string{"send", "id"}},
 		{"ws or wss URL", []string{"send", "id", "--url", "http://localhost/ws"}},
 		{"JSON object", []string{"send", "id", "--url", "ws://localhost/ws", "--data", "[]"}},
 		{"JSON object", []string{"send", "id", "--url", "ws://localhost/ws", "--data", "null"}},
