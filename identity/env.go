@@ -183,6 +183,16 @@ func (c Credentials) WriteFile(path string) error {
 
 const envTitle = "# Authed Configuration\n"
 
+// Variables returns the AUTHED_ variables that FromEnv reads c from, by name: the
+// environment of a program that is this agent. The values hold secrets.
+func (c Credentials) Variables() (map[string]string, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	set, _, err := c.variables()
+	return set, err
+}
+
 // variables returns what WriteFile sets, by name and in the order of the file.
 func (c Credentials) variables() (map[string]string, []string, error) {
 	order := []string{
