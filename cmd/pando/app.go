@@ -49,6 +49,7 @@ func (a *app) root() *cobra.Command {
 			a.permissionsGrant(), a.permissionsRevoke(), a.permissionsList()),
 		a.group("agent", "Run an agent", a.agentServe()),
 		a.group("agents", "Find agents, and let an agent be found", a.agentsList(), a.agentsInfo(), a.agentsAnnounce()),
+		a.system(),
 		a.send(),
 		a.inspect(),
 		a.version(),
