@@ -3,6 +3,7 @@ package pando_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 	"github.com/pando-agents/pando/actors"
 	"github.com/pando-agents/pando/actors/remote"
 	"github.com/pando-agents/pando/identity"
+	"github.com/pando-agents/pando/supervisor"
 )
 
 // far runs f with an account on another machine, in virtual time.
@@ -434,4 +436,110 @@ func TestAnnouncedEndpointIsHeldToThePolicy(t *testing.T) {
 	if err := tell(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestMessageFromAfarThatFindsNoRoomIsCounted(t *testing.T) {
+	small := func(s *actors.Spec[teller]) { s.Capacity = 1 }
+	far(t, func(t *testing.T, d *distance) {
+		ctx := within(t, time.Minute)
+		fill(ctx, t, d)
+		for range 3 {
+			if err := d.ref.Tell(ctx, add{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		list := d.there.Actors()
+		if len(list) != 1 || list[0].Name != "account" || !list[0].Exposed || list[0].Dropped != 3 || list[0].Mailbox.Queue != 1 {
+			t.Fatalf("%+v", list)
+		}
+		close(d.gate)
+	}, small)
+}
+
+func TestWatchesOfAPeerAreBounded(t *testing.T) {
+	far(t, func(t *testing.T, d *distance) {
+		ctx := within(t, time.Minute)
+		ch := d.here.open(t, d.there)
+		refused := 0
+		for i := range 4200 {
+			_, err := ch.RequestTo(ctx, "account", "pando.watch", fmt.Appendf(nil, `{"watch":"w%d"}`, i))
+			var told *pando.RemoteError
+			if errors.As(err, &told) && told.Code == "overloaded" {
+				refused++
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if refused != 4200-4096 {
+			t.Fatalf("%d refused", refused)
+		}
+		for _, data := range []string{`{}`, `{"watch":7}`, `{"watch":"w1","generation":99}`} {
+			_, err := ch.RequestTo(ctx, "account", "pando.watch", []byte(data))
+			if err == nil && data != `{"watch":"w1","generation":99}` {
+				t.Fatalf("%s is a watch", data)
+			}
+		}
+		for _, typ := range []string{"pando.down", "pando.unwatch", "pando.else"} { // nobody minds
+			if err := ch.SendTo(ctx, "", typ, []byte(`{"watch":"nobody's","end":{}}`)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := d.sum(ctx); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestMessagesThatMakeAnActorPanicCostOnlyItself(t *testing.T) {
+	far(t, func(t *testing.T, d *distance) {
+		ctx := within(t, time.Hour)
+		other, err := pando.Spawn(ctx, d.there.Agent, actors.Spec[teller]{Name: "other", New: func() actors.Actor[teller] { return &account{} }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Tell(ctx, add{Amount: 1}); err != nil {
+			t.Fatal(err)
+		}
+		for range 30 {
+			if _, err := ask(ctx, d.ref, askCrash); !errors.Is(err, actors.ErrNotRun) {
+				t.Fatal(err)
+			}
+		}
+		if _, err := d.sum(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := ask(ctx, other, func(r actors.Reply[int]) teller { return balance{r} }); n != 1 || err != nil {
+			t.Fatalf("the neighbour has noticed: %d, %v", n, err)
+		}
+	})
+}
+
+func TestChildrenAreAddedAndRemovedWhileTheAgentRuns(t *testing.T) {
+	far(t, func(t *testing.T, d *distance) {
+		ctx := within(t, time.Minute)
+		runs, stopped := make(chan struct{}), make(chan struct{})
+		child := supervisor.Spec{ID: "ticker", Service: supervisor.ServiceFunc(func(ctx context.Context) error {
+			close(runs)
+			<-ctx.Done()
+			close(stopped)
+			return nil
+		})}
+		if err := d.there.Supervise(ctx, child); err != nil {
+			t.Fatal(err)
+		}
+		<-runs
+		if err := d.there.Supervise(ctx, child); !errors.Is(err, supervisor.ErrDuplicate) {
+			t.Fatal(err)
+		}
+		if err := d.there.Remove(ctx, "ticker"); err != nil {
+			t.Fatal(err)
+		}
+		<-stopped
+		child.Service = supervisor.ServiceFunc(func(context.Context) error { return errors.New("no") })
+		child.Restart = supervisor.Temporary
+		if err := d.there.Supervise(ctx, child); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

@@ -164,7 +164,7 @@ func (l *peerLink) unwatch(w *watch) {
 	_, _ = ch.TrySendTo("", typeUnwatch, data)
 }
 
-// select returns the watches for which want is true. want is called with the
+// pick returns the watches for which want is true. want is called with the
 // mutex held.
 func (l *peerLink) pick(want func(*watch) bool) (list []*watch) {
 	l.mu.Lock()
@@ -271,7 +271,10 @@ func (a *Agent) handleReserved(_ context.Context, m *Message) (any, error) {
 		if l == nil || body.End == nil {
 			return none, nil
 		}
-		for _, w := range l.pick(func(w *watch) bool { return w.id == body.Watch }) {
+		l.mu.Lock()
+		w := l.watches[body.Watch]
+		l.mu.Unlock()
+		if w != nil {
 			w.tell(*body.End, nil)
 		}
 	}
