@@ -23,6 +23,29 @@ func far(t *testing.T, f func(t *testing.T, d *distance), opts ...func(*actors.S
 	inVirtualTime(t, func(w *world) { f(w.t, newDistance(w, "another machine", opts...)) })
 }
 
+// beyond runs f with an account in another agent, in this process and on another
+// machine.
+func beyond(t *testing.T, f func(t *testing.T, d *distance), opts ...func(*actors.Spec[teller])) {
+	t.Helper()
+	t.Parallel()
+	for _, name := range distances[1:] {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inVirtualTime(t, func(w *world) { f(w.t, newDistance(w, name, opts...)) })
+		})
+	}
+}
+
+// channel opens the channel that Refs to the account use.
+func (d *distance) channel(ctx context.Context) *pando.Channel {
+	d.w.t.Helper()
+	ch, err := d.here.Open(ctx, d.there.ID(), "")
+	if err != nil {
+		d.w.t.Fatal(err)
+	}
+	return ch
+}
+
 func TestAskWhoseConnectionBreaksDoesNotKnowWhatBecameOfIt(t *testing.T) {
 	far(t, func(t *testing.T, d *distance) {
 		ctx := within(t, time.Minute)
@@ -120,7 +143,7 @@ func TestWatchIsLostWhenNobodyIsThere(t *testing.T) {
 }
 
 func TestActorsOfAnAgentThatShutsDownAreTold(t *testing.T) {
-	far(t, func(t *testing.T, d *distance) {
+	beyond(t, func(t *testing.T, d *distance) {
 		downs := make(chan actors.Down, 4)
 		d.ref.OnDown(func(d actors.Down) { downs <- d })
 		synctest.Wait()
@@ -138,7 +161,7 @@ func TestActorsOfAnAgentThatShutsDownAreTold(t *testing.T) {
 }
 
 func TestShutdownWaitsForTheAnswersThatActorsOwe(t *testing.T) {
-	far(t, func(t *testing.T, d *distance) {
+	beyond(t, func(t *testing.T, d *distance) {
 		ctx := within(t, time.Minute)
 		result := make(chan error, 1)
 		go func() {
@@ -167,83 +190,95 @@ func TestShutdownWaitsForTheAnswersThatActorsOwe(t *testing.T) {
 
 func TestWhatAPeerMayNotReachIsRefusedAlikeAndNothingRuns(t *testing.T) {
 	t.Parallel()
-	inVirtualTime(t, func(w *world) {
-		ran := make(chan teller, 16)
-		w.t.Cleanup(func() {
-			if len(ran) != 0 {
-				w.t.Errorf("%T ran", <-ran)
-			}
+	for _, name := range distances[1:] {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inVirtualTime(t, func(w *world) { refusedAlike(w, name) })
 		})
-		ctx := within(w.t, time.Minute)
-		narrow := remote.NewProtocol[teller](remote.Message[add]("bank.add"))
-		there := w.newNode("there", func(n *node) {
-			spawn := func(name string) actors.Ref[teller] {
-				ref, err := pando.Spawn(ctx, n.Agent, actors.Spec[teller]{Name: name, New: func() actors.Actor[teller] {
-					return actors.Behave[teller](func(_ *actors.Context[teller], m teller) actors.Behaviour[teller] {
-						ran <- m
-						return nil
-					})
-				}})
-				if err != nil {
-					w.t.Fatal(err)
-				}
-				return ref
-			}
-			spawn("hidden")
-			for name, p := range map[string]*remote.Protocol[teller]{"others": tellers, "narrow": narrow} {
-				var opts []pando.ExposeOption
-				if name == "others" {
-					opts = append(opts, pando.ToPeers(newID()))
-				}
-				if err := pando.Expose(n.Agent, name, spawn(name), p, opts...); err != nil {
-					w.t.Fatal(err)
-				}
-			}
-		})
-		here := w.friend(there, "here", nil, pando.WithEndpoints(map[string]string{there.ID(): there.url}))
-		var answers []string
-		for _, name := range []string{"unknown", "hidden", "others", "narrow"} {
-			ref, err := pando.RefTo(here.Agent, there.ID()+"/"+name, tellers)
+	}
+}
+
+func refusedAlike(w *world, distance string) {
+	var near []pando.Option
+	if distance == "same process" {
+		near = append(near, pando.WithNeighbours(pando.NewNeighbours()))
+	}
+	ran := make(chan teller, 16)
+	w.t.Cleanup(func() {
+		if len(ran) != 0 {
+			w.t.Errorf("%T ran", <-ran)
+		}
+	})
+	ctx := within(w.t, time.Minute)
+	narrow := remote.NewProtocol[teller](remote.Message[add]("bank.add"))
+	there := w.newNode("there", func(n *node) {
+		spawn := func(name string) actors.Ref[teller] {
+			ref, err := pando.Spawn(ctx, n.Agent, actors.Spec[teller]{Name: name, New: func() actors.Actor[teller] {
+				return actors.Behave[teller](func(_ *actors.Context[teller], m teller) actors.Behaviour[teller] {
+					ran <- m
+					return nil
+				})
+			}})
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			_, err = ask(ctx, ref, askHold)
-			var told *pando.RemoteError
-			if !errors.Is(err, actors.ErrNoActor) || !errors.As(err, &told) {
-				w.t.Fatalf("%s: %v", name, err)
+			return ref
+		}
+		spawn("hidden")
+		for name, p := range map[string]*remote.Protocol[teller]{"others": tellers, "narrow": narrow} {
+			var opts []pando.ExposeOption
+			if name == "others" {
+				opts = append(opts, pando.ToPeers(newID()))
 			}
-			answers = append(answers, told.Code+told.Message+told.ID)
-			if name == "narrow" {
-				continue // which may be watched
-			}
-			if err := ref.Tell(ctx, quit{}); err != nil { // a message without an answer says nothing
-				w.t.Fatalf("%s: %v", name, err)
-			}
-			downs := make(chan actors.Down, 1)
-			ref.OnDown(func(d actors.Down) { downs <- d })
-			if got := <-downs; !errors.Is(got.Reason, actors.ErrNoActor) {
-				w.t.Fatalf("%s: %+v", name, got)
+			if err := pando.Expose(n.Agent, name, spawn(name), p, opts...); err != nil {
+				w.t.Fatal(err)
 			}
 		}
-		for _, a := range answers {
-			if a != answers[0] {
-				w.t.Fatalf("refused unlike: %q", answers)
-			}
-		}
-		// Without permission there is not even a channel.
-		stranger := w.newNode("stranger", nil, pando.WithEndpoints(map[string]string{there.ID(): there.url}))
-		ref, err := pando.RefTo(stranger.Agent, there.ID()+"/narrow", tellers)
+	}, near...)
+	toThere := append(near, pando.WithEndpoints(map[string]string{there.ID(): there.url}))
+	here := w.friend(there, "here", nil, toThere...)
+	var answers []string
+	for _, name := range []string{"unknown", "hidden", "others", "narrow"} {
+		ref, err := pando.RefTo(here.Agent, there.ID()+"/"+name, tellers)
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if err := ref.Tell(ctx, add{}); !errors.Is(err, pando.ErrRefused) {
-			w.t.Fatal(err)
+		_, err = ask(ctx, ref, askHold)
+		var told *pando.RemoteError
+		if !errors.Is(err, actors.ErrNoActor) || !errors.As(err, &told) {
+			w.t.Fatalf("%s: %v", name, err)
 		}
-	})
+		answers = append(answers, told.Code+told.Message+told.ID)
+		if name == "narrow" {
+			continue // which may be watched
+		}
+		if err := ref.Tell(ctx, quit{}); err != nil { // a message without an answer says nothing
+			w.t.Fatalf("%s: %v", name, err)
+		}
+		downs := make(chan actors.Down, 1)
+		ref.OnDown(func(d actors.Down) { downs <- d })
+		if got := <-downs; !errors.Is(got.Reason, actors.ErrNoActor) {
+			w.t.Fatalf("%s: %+v", name, got)
+		}
+	}
+	for _, a := range answers {
+		if a != answers[0] {
+			w.t.Fatalf("refused unlike: %q", answers)
+		}
+	}
+	// Without permission there is not even a channel.
+	stranger := w.newNode("stranger", nil, toThere...)
+	ref, err := pando.RefTo(stranger.Agent, there.ID()+"/narrow", tellers)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := ref.Tell(ctx, add{}); !errors.Is(err, pando.ErrRefused) {
+		w.t.Fatal(err)
+	}
 }
 
 func TestErrorWithoutANameStaysWithItsAgent(t *testing.T) {
-	far(t, func(t *testing.T, d *distance) {
+	beyond(t, func(t *testing.T, d *distance) {
 		_, err := ask(within(t, time.Minute), d.ref, func(r actors.Reply[int]) teller { return secret{r} })
 		var told *pando.RemoteError
 		if !errors.As(err, &told) || told.ID == "" || strings.Contains(err.Error(), "mat") {
@@ -256,7 +291,7 @@ func TestErrorWithoutANameStaysWithItsAgent(t *testing.T) {
 }
 
 func TestMessageWithoutANameIsNotSent(t *testing.T) {
-	far(t, func(t *testing.T, d *distance) {
+	beyond(t, func(t *testing.T, d *distance) {
 		ctx := within(t, time.Minute)
 		if err := d.ref.Tell(ctx, unnamed{}); !errors.Is(err, remote.ErrUnnamed) {
 			t.Fatal(err)
@@ -311,9 +346,9 @@ func TestMessageFromInsideAnActorThatCannotBeSentIsToldSo(t *testing.T) {
 }
 
 func TestOldNamesAreUnderstoodAndNewFieldsIgnored(t *testing.T) {
-	far(t, func(t *testing.T, d *distance) {
+	beyond(t, func(t *testing.T, d *distance) {
 		ctx := within(t, time.Minute)
-		ch := d.here.open(t, d.there)
+		ch := d.channel(ctx)
 		if err := ch.SendTo(ctx, "account", "bank.deposit", []byte(`{"amount":4,"since":"2031"}`)); err != nil {
 			t.Fatal(err)
 		}
@@ -329,8 +364,8 @@ func TestOldNamesAreUnderstoodAndNewFieldsIgnored(t *testing.T) {
 }
 
 func TestRequestsThatNobodyAnswersAreBounded(t *testing.T) {
-	far(t, func(t *testing.T, d *distance) {
-		ch := d.here.open(t, d.there)
+	beyond(t, func(t *testing.T, d *distance) {
+		ch := d.channel(within(t, time.Minute))
 		// The asker gives up and asks again: the other side forgets it too.
 		for range 3000 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -440,7 +475,7 @@ func TestAnnouncedEndpointIsHeldToThePolicy(t *testing.T) {
 
 func TestMessageFromAfarThatFindsNoRoomIsCounted(t *testing.T) {
 	small := func(s *actors.Spec[teller]) { s.Capacity = 1 }
-	far(t, func(t *testing.T, d *distance) {
+	beyond(t, func(t *testing.T, d *distance) {
 		ctx := within(t, time.Minute)
 		fill(ctx, t, d)
 		for range 3 {
@@ -458,9 +493,9 @@ func TestMessageFromAfarThatFindsNoRoomIsCounted(t *testing.T) {
 }
 
 func TestWatchesOfAPeerAreBounded(t *testing.T) {
-	far(t, func(t *testing.T, d *distance) {
+	beyond(t, func(t *testing.T, d *distance) {
 		ctx := within(t, time.Minute)
-		ch := d.here.open(t, d.there)
+		ch := d.channel(ctx)
 		refused := 0
 		for i := range 4200 {
 			_, err := ch.RequestTo(ctx, "account", "pando.watch", fmt.Appendf(nil, `{"watch":"w%d"}`, i))
@@ -492,7 +527,7 @@ func TestWatchesOfAPeerAreBounded(t *testing.T) {
 }
 
 func TestMessagesThatMakeAnActorPanicCostOnlyItself(t *testing.T) {
-	far(t, func(t *testing.T, d *distance) {
+	beyond(t, func(t *testing.T, d *distance) {
 		ctx := within(t, time.Hour)
 		other, err := pando.Spawn(ctx, d.there.Agent, actors.Spec[teller]{Name: "other", New: func() actors.Actor[teller] { return &account{} }})
 		if err != nil {
@@ -516,7 +551,7 @@ func TestMessagesThatMakeAnActorPanicCostOnlyItself(t *testing.T) {
 }
 
 func TestChildrenAreAddedAndRemovedWhileTheAgentRuns(t *testing.T) {
-	far(t, func(t *testing.T, d *distance) {
+	beyond(t, func(t *testing.T, d *distance) {
 		ctx := within(t, time.Minute)
 		runs, stopped := make(chan struct{}), make(chan struct{})
 		child := supervisor.Spec{ID: "ticker", Service: supervisor.ServiceFunc(func(ctx context.Context) error {
