@@ -14,7 +14,7 @@ import (
 const (
 	inspectChannels    = 50     // how many channels are listed by default
 	maxInspectChannels = 10_000 // and at most
-	maxInspected       = 100    // children of a dynamic supervisor, and abandoned incarnations
+	maxInspected       = 100    // children of a supervisor, and abandoned incarnations
 	maxReason          = 1024   // bytes of a reason
 	maxInspectedStack  = 16 << 10
 )

@@ -57,8 +57,8 @@ type InspectedNode struct {
 	UptimeMS    int64             `json:"uptime_ms"`
 	LastFailure *InspectedFailure `json:"last_failure,omitempty"`
 	Mailbox     *InspectedMailbox `json:"mailbox,omitempty"`
-	// Children are in the order of their starts; of a dynamic supervisor those
-	// that were restarted most often, at most 100. ChildrenTotal counts all. The
+	// Children are in the order of their starts; if there are more than 100,
+	// those that were restarted most often. ChildrenTotal counts all. The
 	// channels are in Inspection.Channels instead.
 	Children      []InspectedNode `json:"children,omitempty"`
 	ChildrenTotal int             `json:"children_total,omitempty"`

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 )
 
-func TestOutlineHasOnlyTheMostRestartedChildrenOfADynamicSupervisor(t *testing.T) {
+func TestOutlineHasOnlyTheMostRestartedOfManyChildren(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		dynamic := New(Options{Strategy: Dynamic, Logger: discard(), Budget: Budget{Failures: -1}})
 		s := serve(t, Options{Name: "top", Children: []Spec{
@@ -24,10 +24,10 @@ func TestOutlineHasOnlyTheMostRestartedChildrenOfADynamicSupervisor(t *testing.T
 				synctest.Wait()
 			}
 		}
-		for n, want := range map[int]string{0: "", 2: "7 18", 4: "7 18 3 0", 19: "7 18 3 0 1 2 4 5 6 8 9 10 11 12 13 14 15 16 17"} {
+		for n, want := range map[int]string{3: "7 18 3", 4: "7 18 3 0", 19: "7 18 3 0 1 2 4 5 6 8 9 10 11 12 13 14 15 16 17"} {
 			snap := s.Outline(n)
 			if len(snap.Children) != 3 || snap.More != 0 || snap.Children[0].ID != "a" {
-				t.Fatalf("children that are not dynamic are %+v", snap)
+				t.Fatalf("those who are few are %+v", snap)
 			}
 			many := snap.Children[1].Supervisor
 			ids := ""
@@ -40,6 +40,9 @@ func TestOutlineHasOnlyTheMostRestartedChildrenOfADynamicSupervisor(t *testing.T
 			if ids != want || many.More != 20-n || many.Restarts != 6 {
 				t.Errorf("outline of %d: %q and %d more, %d restarts; want %q", n, ids, many.More, many.Restarts, want)
 			}
+		}
+		if snap := s.Outline(0); len(snap.Children) != 0 || snap.More != 3 {
+			t.Errorf("outline of 0: %+v", snap)
 		}
 		if many := s.Outline(20).Children[1].Supervisor; len(many.Children) != 20 || many.More != 0 || many.Children[7].ID != "7" {
 			t.Errorf("what fits is left out or moved: %+v", many)

@@ -84,11 +84,11 @@ func stats(child loaded) *Stats {
 // Snapshot returns the state of the whole subtree. Each supervisor in it is asked at a slightly different time.
 func (s *Supervisor) Snapshot() Snapshot { return s.snapshot(all) }
 
-// Outline is a Snapshot that stays small: of the children of each dynamic supervisor, which may be tens of
-// thousands, it has at most n, those that were restarted most often. The others are counted, and not asked.
+// Outline is a Snapshot that stays small: of the children of each supervisor, which may be tens of thousands, it has
+// at most n, and if there are more, those that were restarted most often, first. The others are counted, and not asked.
 func (s *Supervisor) Outline(n int) Snapshot { return s.snapshot(max(n, 0)) }
 
-// all is the number of children of a dynamic supervisor for a snapshot that has them all.
+// all is the number of children for a snapshot that has them all.
 const all = -1
 
 func (s *Supervisor) snapshot(n int) Snapshot {
@@ -143,7 +143,7 @@ func (s *Supervisor) look(snap *Snapshot, n int) []below {
 		return nil
 	}
 	snap.State, snap.Restarts = min(k.state, Stopping), k.restarts
-	if s.opts.Strategy == Dynamic && n != all && n < len(k.kids) {
+	if n != all && n < len(k.kids) {
 		snap.More = len(k.kids) - n
 		return s.lookAtAll(snap, n, mostRestarted(k.first, n))
 	}

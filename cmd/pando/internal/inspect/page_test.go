@@ -148,7 +148,7 @@ func TestWhatPeersChooseCannotTellTheTerminalAnything(t *testing.T) {
 	events[7].Path, events[7].Kind, events[7].Reason = evil, evil, evil
 	page := Page{Events: events, Notice: evil}
 	for _, l := range page.Draw(in) {
-		if strings.ContainsAny(l, "\x1b\x07\r\n\u202e\u0085\x9b") || !utf8.ValidString(l) {
+		if strings.ContainsAny(l, "\x1b\x07\r\n\u202e\u0085\u009b") || !utf8.ValidString(l) {
 			t.Errorf("%q gets to the terminal", l)
 		}
 	}
