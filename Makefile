@@ -42,8 +42,9 @@ generate: ## write the generated parts anew
 fmt: ## format the code
 	gofmt -w $$(git ls-files '*.go')
 
-bench: bench-actors ## servers side by side: Pando, the floor, the Python SDK
+bench: bench-actors ## side by side: Pando, the floor, the Python SDK, NATS
 	cd bench && $(GO) run . run
+	cd bench && $(GO) run . ask
 
 bench-actors: ## actors and supervision side by side
 	cd bench && $(GO) run ./actors
@@ -52,6 +53,7 @@ nightly: venv ## the long proofs: race detector, thousands of seeds, fuzzing, bu
 	PANDO_NIGHTLY=1 $(GO) test -race -count=1 -timeout 60m ./...
 	./internal/fuzz.sh $(FUZZTIME)
 	cd bench && $(GO) run . run --quick --check
+	cd bench && $(GO) run . ask --quick --check
 	cd bench && $(GO) run ./actors --rounds 5 --scale 0.2 --cases 'tell|ping|idle|panic' --check
 
 vuln: ## known vulnerabilities; needs the database of the Go project

@@ -22,8 +22,11 @@ type benchCase struct {
 	// fresh starts the server anew for each measurement.
 	fresh bool
 	// once measures in one round: the measurement repeats itself.
-	once    bool
-	measure func(context.Context, *server, plan) (figure, error)
+	once bool
+	// base and subject are the servers whose ratio mustRatio limits; by default
+	// floor and pando.
+	base, subject string
+	measure       func(context.Context, *server, plan) (figure, error)
 	// derived, if set, is a second figure from the same measurements.
 	derived *derivedCase
 }
@@ -31,9 +34,9 @@ type benchCase struct {
 // derivedCase is a figure that a report has besides the first. Servers for
 // which it is 0 have none.
 type derivedCase struct {
-	name  string
-	must  float64
-	value func(report any) float64
+	name, unit      string // unit by default that of the case
+	must, mustRatio float64
+	value           func(report any) float64
 }
 
 // figure is one measurement. Value is what servers are compared by; less is

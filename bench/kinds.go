@@ -9,14 +9,16 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 
 	"github.com/pando-agents/pando"
+	"github.com/pando-agents/pando/bench/ask"
 	"github.com/pando-agents/pando/bench/floor"
 )
 
-// kind is a kind of server that can be measured. Either serve or command is
-// set. A new kind needs one file with its function and one line in kinds.
+// kind is a kind of server that can be measured. One of serve, command
+// and build is set. A new kind needs one file with its function and one line in kinds.
 type kind struct {
 	name string
 	// serve runs the server in this program, which is started for it with the
@@ -26,6 +28,11 @@ type kind struct {
 	// command starts a server that is another program. It must write a
 	// readiness as one line of JSON to its standard output.
 	command func() (*exec.Cmd, error)
+	// build is the package of a program like this one, which knows the same
+	// commands for this kind, and is built first.
+	build string
+	// call, if set, is the command call-NAME, which asks a server of this kind.
+	call func(ctx context.Context, o ask.Options, stdout io.Writer) error
 }
 
 // readiness is what a server says about itself once it listens.
@@ -45,15 +52,21 @@ type readiness struct {
 	Callers map[string]string `json:"callers,omitempty"`
 	// Control is where servers of this program can be looked into.
 	Control string `json:"control,omitempty"`
+	// PIDs are processes that belong to the server and are not its own.
+	PIDs []int `json:"pids,omitempty"`
 }
 
-// kinds is the table of servers. The first is what the others are compared with.
+// kinds is the table of servers.
 func kinds() []kind {
 	return []kind{
 		{name: "floor", serve: serveFloor},
-		{name: "pando", serve: pandoServer(func(*pando.Agent) {})},
+		{name: "pando", serve: pandoServer(func(*pando.Agent) error { return nil })},
 		{name: "pando-json", serve: pandoServer(echoValues)},
-		{name: "python", command: pythonServer},
+		{name: "python", command: pythonServer, call: callPython},
+		{name: "nats", build: "./nats"},
+		{name: "pando-remote", serve: pandoServer(exposeActors, manyAtOnce), call: callRemote},
+		{name: "gws-rpc", serve: serveRPC, call: callRPC},
+		{name: "pando-local", serve: serveNothing, call: callLocal},
 	}
 }
 
@@ -75,6 +88,15 @@ func (k kind) serveCommand(ctx context.Context, args []string, stdout io.Writer)
 	})
 }
 
+// callCommand is the command call-NAME.
+func (k kind) callCommand(ctx context.Context, args []string, stdout io.Writer) error {
+	o, err := ask.Parse("call-"+k.name, args)
+	if err != nil {
+		return err
+	}
+	return k.call(ctx, o, stdout)
+}
+
 func serveFloor(ctx context.Context, addr string, ready func(readiness) error) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -91,11 +113,26 @@ func (k kind) process() (*exec.Cmd, error) {
 	if k.command != nil {
 		return k.command()
 	}
-	exe, err := os.Executable()
+	exe, err := k.program()
 	if err != nil {
 		return nil, err
 	}
 	return exec.Command(exe, "serve-"+k.name, "--addr", "127.0.0.1:0"), nil
+}
+
+// program is this one, or the one that is built for the kind.
+func (k kind) program() (string, error) {
+	if k.build == "" {
+		return os.Executable()
+	}
+	program, err := filepath.Abs("../bin/bench-" + k.name)
+	if err != nil {
+		return "", err
+	}
+	if out, err := exec.Command("go", "build", "-o", program, k.build).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building %s: %w: %s", k.build, err, out)
+	}
+	return program, nil
 }
 
 // selectKinds returns the kinds that are named.

@@ -1,13 +1,15 @@
 // Command bench measures Pando side by side with other servers of the Authed
-// channel protocol 1.0 on one machine: the same load, one server after the
-// other, over and over. See README.md.
+// channel protocol 1.0, and with other ways to ask a process for an answer, on one
+// machine: the same load, one server after the other, over and over. See README.md.
 //
 //	go run . run --quick
+//	go run . ask --quick
 package main
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -26,7 +28,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := dispatch(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	if err := dispatch(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
@@ -41,15 +43,21 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		"idle":           idleCommand,
 		"cut":            cutCommand,
 		"serve-registry": registryCommand,
-		"run": func(ctx context.Context, args []string, stdout io.Writer) error {
-			return runCommand(ctx, args, stdout, stderr)
-		},
 	}
-	names := "run, load, open, idle, cut, serve-registry"
+	names := "run, ask, load, open, idle, cut, serve-registry"
+	for _, s := range []suite{serverSuite(), askSuite()} {
+		commands[s.name] = func(ctx context.Context, args []string, stdout io.Writer) error {
+			return s.command(ctx, args, stdout, stderr)
+		}
+	}
 	for _, k := range kinds() {
 		if k.serve != nil {
 			commands["serve-"+k.name] = k.serveCommand
 			names += ", serve-" + k.name
+		}
+		if k.call != nil {
+			commands["call-"+k.name] = k.callCommand
+			names += ", call-" + k.name
 		}
 	}
 	if len(args) == 0 || commands[args[0]] == nil {

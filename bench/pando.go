@@ -14,7 +14,7 @@ import (
 
 // pandoServer serves an agent behind net/http, as any user would mount it.
 // configure may register handlers; an agent without any echoes requests.
-func pandoServer(configure func(*pando.Agent)) func(context.Context, string, func(readiness) error) error {
+func pandoServer(configure func(*pando.Agent) error, opts ...pando.Option) func(context.Context, string, func(readiness) error) error {
 	return func(ctx context.Context, addr string, ready func(readiness) error) error {
 		dir, err := os.MkdirTemp("", "pando-bench")
 		if err != nil {
@@ -31,12 +31,14 @@ func pandoServer(configure func(*pando.Agent)) func(context.Context, string, fun
 			return err
 		}
 		// All channels come from one peer: the limits for one are in the way.
-		agent, err := pando.New(self, pando.WithLogger(quiet()),
-			pando.WithAdmission(pando.Admission{PerPeer: 1 << 20, Unopened: 1 << 16}))
+		agent, err := pando.New(self, append([]pando.Option{pando.WithLogger(quiet()),
+			pando.WithAdmission(pando.Admission{PerPeer: 1 << 20, Unopened: 1 << 16})}, opts...)...)
 		if err != nil {
 			return err
 		}
-		configure(agent)
+		if err := configure(agent); err != nil {
+			return err
+		}
 		ln, err := net.Listen("tcp", addr)
 		if err != nil {
 			return err
@@ -57,7 +59,7 @@ func pandoServer(configure func(*pando.Agent)) func(context.Context, string, fun
 
 // echoValues answers requests like the floor does and like most users would:
 // it decodes into a struct and returns one.
-func echoValues(a *pando.Agent) {
+func echoValues(a *pando.Agent) error {
 	type message struct {
 		Text string `json:"text"`
 	}
@@ -68,6 +70,7 @@ func echoValues(a *pando.Agent) {
 		}
 		return message{Text: in.Text}, nil
 	})
+	return nil
 }
 
 // prepare registers the agent and its callers, and leaves what the callers

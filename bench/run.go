@@ -73,30 +73,53 @@ type runner struct {
 	started  time.Time
 }
 
-func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	set := flag.NewFlagSet("run", flag.ContinueOnError)
+// suite is one comparison.
+type suite struct {
+	name   string // of its command
+	loaded bool   // by the load commands: there are profiles and idle channels
+	plan   func(quick bool) plan
+	cases  func(plan) []benchCase
+	// usual are the servers that are measured if none are named.
+	usual func(plan) []string
+}
+
+// serverSuite compares servers of the channel protocol.
+func serverSuite() suite {
+	return suite{
+		name: "run", loaded: true, cases: plan.cases, usual: usualServers,
+		plan: func(quick bool) plan {
+			if quick {
+				return quickPlan()
+			}
+			return fullPlan()
+		},
+	}
+}
+
+func (s suite) command(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	set := flag.NewFlagSet(s.name, flag.ContinueOnError)
 	quick := set.Bool("quick", false, "only what has a budget, in less than a minute")
 	asJSON := set.Bool("json", false, "print everything as JSON instead of a table")
 	check := set.Bool("check", false, "fail when a figure is more than 1.5 times its budget")
-	servers := set.String("servers", "", "comma-separated `names`; the first is what the others are compared with (default: all that can be started; with -quick floor,pando)")
+	servers := set.String("servers", "", "comma-separated `names`; the first is what the others are compared with (default: "+strings.Join(s.usual(s.plan(false)), ",")+"; with -quick "+strings.Join(s.usual(s.plan(true)), ",")+")")
 	only := set.String("cases", "", "`regular expression` that chooses cases by name")
 	rounds := set.Int("rounds", 0, "rounds instead of the plan's")
-	profiles := set.String("profile", "", "`directory` for profiles of the servers, taken in extra rounds that are not part of the figures")
-	channels := set.Int("channels", 0, "idle channels instead of 9000")
+	profiles, channels := new(string), new(int)
+	if s.loaded {
+		set.StringVar(profiles, "profile", "", "`directory` for profiles of the servers, taken in extra rounds that are not part of the figures")
+		set.IntVar(channels, "channels", 0, "idle channels instead of 9000")
+	}
 	if err := set.Parse(args); err != nil {
 		return err
 	}
-	p := fullPlan()
-	if *quick {
-		p = quickPlan()
-	}
+	p := s.plan(*quick)
 	if *rounds > 0 {
 		p.rounds, p.idleRounds = *rounds, *rounds
 	}
 	if *channels > 0 {
 		p.idleChannels = *channels
 	}
-	r, err := newRunner(p, *servers, *only, stderr)
+	r, err := s.newRunner(p, *servers, *only, stderr)
 	if err != nil {
 		return err
 	}
@@ -116,20 +139,20 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	return err
 }
 
-func newRunner(p plan, servers, only string, log io.Writer) (*runner, error) {
+func (s suite) newRunner(p plan, servers, only string, log io.Writer) (*runner, error) {
 	pattern, err := regexp.Compile(only)
 	if err != nil {
 		return nil, err
 	}
 	r := &runner{plan: p, log: log, started: time.Now()}
-	names := usualServers(p)
+	names := s.usual(p)
 	if servers != "" {
 		names = strings.Split(servers, ",")
 	}
 	if r.kinds, err = selectKinds(names); err != nil {
 		return nil, err
 	}
-	for _, c := range p.cases() {
+	for _, c := range s.cases(p) {
 		if pattern.MatchString(c.name) {
 			r.cases = append(r.cases, c)
 		}

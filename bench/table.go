@@ -24,11 +24,11 @@ func summarise(c benchCase, servers []*server, figures [][]figure) []result {
 			}
 			r.Ratio = median(ratios)
 		}
-		// Budgets are Pando's only, and ratios have one to the floor only.
-		if s.kind.name == "pando" {
+		// Budgets are Pando's only, and ratios have one to the base only.
+		if s.kind.name == cmp.Or(c.subject, "pando") {
 			if c.must > 0 {
 				r.Must, r.MustUnit = c.must, c.unit
-			} else if i > 0 && servers[0].kind.name == "floor" {
+			} else if i > 0 && servers[0].kind.name == cmp.Or(c.base, "floor") {
 				r.Must = c.mustRatio
 			}
 		}
@@ -55,7 +55,10 @@ func (c benchCase) derive(servers []*server, figures [][]figure) []result {
 			having, derived = append(having, s), append(derived, second)
 		}
 	}
-	return summarise(benchCase{name: c.derived.name, unit: c.unit, must: c.derived.must}, having, derived)
+	return summarise(benchCase{
+		name: c.derived.name, unit: cmp.Or(c.derived.unit, c.unit), base: c.base, subject: c.subject,
+		must: c.derived.must, mustRatio: c.derived.mustRatio,
+	}, having, derived)
 }
 
 func values(figures []figure) []float64 {

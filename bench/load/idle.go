@@ -95,10 +95,10 @@ func Idle(ctx context.Context, target Target, opts IdleOptions) (IdleReport, err
 	stop := func() { run.stop(); readers.Wait() }
 	defer stop()
 
-	from, errFrom := takeSample(target.PID, 0)
+	from, errFrom := takeSample(0, target.PID)
 	run.beat(ctx, opts)
 	run.awaitAnswers(ctx)
-	to, errTo := takeSample(target.PID, 0)
+	to, errTo := takeSample(0, target.PID)
 	errAfter := report.measure(ctx, target)
 	if opts.HeapProfile != "" {
 		errAfter = errors.Join(errAfter, Fetch(ctx, target.Control+"/debug/pprof/heap", opts.HeapProfile))

@@ -95,7 +95,7 @@ func (r *openRun) measure(ctx context.Context) (from, to sample, err error) {
 }
 
 func (r *openRun) sample() (sample, error) {
-	return takeSample(r.target.PID, r.opened.Load())
+	return takeSample(r.opened.Load(), r.target.PID)
 }
 
 // loop gives up at the first failure: a server that refuses is not measured.

@@ -37,19 +37,24 @@ type sample struct {
 	server, client time.Duration
 }
 
-func takeSample(pid int, requests uint64) (sample, error) {
+func takeSample(requests uint64, pids ...int) (sample, error) {
 	s := sample{at: time.Now(), requests: requests}
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		return s, fmt.Errorf("reading own processor time: %w", err)
 	}
 	s.client = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-	if pid == 0 {
-		return s, nil
+	for _, pid := range pids {
+		if pid == 0 {
+			continue
+		}
+		used, err := proc.CPU(pid)
+		if err != nil {
+			return s, err
+		}
+		s.server += used
 	}
-	var err error
-	s.server, err = proc.CPU(pid)
-	return s, err
+	return s, nil
 }
 
 // fillWindow sets the fields that follow from two samples and the latencies

@@ -120,7 +120,7 @@ func (r *steadyRun) sample() (sample, error) {
 	for _, w := range r.workers {
 		n += w.answered.Load()
 	}
-	return takeSample(r.target.PID, n)
+	return takeSample(n, r.target.PID)
 }
 
 // hurry gives all channels a deadline, for a server that does not answer.
