@@ -41,7 +41,7 @@ func TestOneAndAThousandAreAskedOverTheServer(t *testing.T) {
 	}
 	for _, count := range []string{"1", "1000"} {
 		var out bytes.Buffer
-		args := []string{"call-nats", "--url", ready.URL, "--actors", count, "--warmup", "0s", "--window", "200ms"}
+		args := []string{"call-nats", "--url", ready.URL, "--actors", count, "--warmup", "0s", "--window", "1s"}
 		if err := run(ctx, args, nil, &out); err != nil {
 			t.Fatal(err)
 		}
