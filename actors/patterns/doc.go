@@ -4,6 +4,7 @@
 //   - Gather asks many and goes on as soon as a quorum has answered.
 //   - Pipeline sends items through stages, in order or not, with back-pressure.
 //   - Pool gives jobs to workers, and those of one that fails to the others.
+//   - Topic tells subscribers of events, each as fast as it can take them.
 //
 // Most of it works with a Target: an actor, and what it is asked. Targets of
 // actors with different messages, near and far, go together.

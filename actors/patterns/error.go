@@ -28,12 +28,15 @@ var (
 	ErrNotAwaited = &Error{Code: "not_awaited"}
 	// ErrGaveUp: workers have failed with a job; it may have been done.
 	ErrGaveUp = &Error{Code: "gave_up"}
+	// ErrRefused: the other side does not want it.
+	ErrRefused = &Error{Code: "refused"}
 )
 
 var texts = map[Code]string{
 	ErrNoQuorum.Code:   "too few have answered",
 	ErrNotAwaited.Code: "not waited for: enough others have answered",
 	ErrGaveUp.Code:     "workers have failed",
+	ErrRefused.Code:    "refused",
 }
 
 // Error says what has happened, and why.

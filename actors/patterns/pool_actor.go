@@ -29,10 +29,10 @@ type worker[J, R any] struct {
 	pool     *pool[J, R]
 	running  int
 	away     bool
-	trial    bool // one job at most, until one has been answered
-	gone     bool // has left, or has another address now
-	watched  bool
-	failures int // since the last answer
+	trial    bool   // one job at most, until one has been answered
+	gone     bool   // has left, or has another address now
+	unwatch  func() // nil while nobody watches
+	failures int    // since the last answer
 	reason   error
 
 	done, failed uint64
@@ -83,7 +83,7 @@ func (sweep[J, R]) poolMessage(J, R)   {}
 func (p *pool[J, R]) Start(c *actors.Context[PoolMessage[J, R]]) error {
 	p.self, p.ctx = c.Self(), patient(c)
 	for _, t := range p.Workers {
-		p.join(c, t)
+		p.join(t)
 	}
 	return nil
 }
@@ -113,18 +113,19 @@ func (p *pool[J, R]) Receive(c *actors.Context[PoolMessage[J, R]], m PoolMessage
 	case isLong[J, R]:
 		m.attempt.long = true
 	case isDown[J, R]:
-		if m.worker.pool != p {
+		if m.worker.pool != p || m.worker.gone {
 			return
 		}
-		m.worker.watched = false
+		m.worker.unwatch()
+		m.worker.unwatch = nil
 		p.fails(c, m.worker, m.reason)
 	case isBack[J, R]:
-		p.back(c, m.worker)
+		p.back(m.worker)
 	case sweep[J, R]:
 		p.sweep()
 	case Join[J, R]:
 		p.leave(m.Worker.name)
-		p.join(c, m.Worker)
+		p.join(m.Worker)
 	case Leave[J, R]:
 		p.leave(m.Name)
 	case PoolStatus[J, R]:
@@ -134,10 +135,10 @@ func (p *pool[J, R]) Receive(c *actors.Context[PoolMessage[J, R]], m PoolMessage
 	p.giveOut(c)
 }
 
-func (p *pool[J, R]) join(c *actors.Context[PoolMessage[J, R]], t Target[J, R]) {
+func (p *pool[J, R]) join(t Target[J, R]) {
 	w := &worker[J, R]{Target: t, pool: p}
 	p.workers = append(p.workers, w)
-	p.watch(c, w)
+	p.watch(w)
 }
 
 func (p *pool[J, R]) leave(name string) {
@@ -146,24 +147,29 @@ func (p *pool[J, R]) leave(name string) {
 			return false
 		}
 		w.gone = true
+		if w.unwatch != nil {
+			w.unwatch()
+		}
 		return true
 	})
 }
 
-func (p *pool[J, R]) watch(c *actors.Context[PoolMessage[J, R]], w *worker[J, R]) {
-	if w.watched || w.onDown == nil {
+func (p *pool[J, R]) watch(w *worker[J, R]) {
+	if w.unwatch != nil {
 		return
 	}
-	w.watched = true
 	self := p.self
-	unwatch := w.onDown(func(d actors.Down) {
-		reason := d.Reason
-		if reason == nil {
-			reason = actors.ErrStopped
-		}
-		_ = self.Control(isDown[J, R]{w, reason}) // a pool that has stopped need not know
+	w.unwatch = w.Target.watch(p.ctx, func(d actors.Down) {
+		_ = self.Control(isDown[J, R]{w, ending(d)}) // a pool that has stopped need not know
 	})
-	context.AfterFunc(p.ctx, func() { unwatch() })
+}
+
+// ending is why an actor has ended: never nil.
+func ending(d actors.Down) error {
+	if d.Reason == nil {
+		return actors.ErrStopped
+	}
+	return d.Reason
 }
 
 // giveOut gives jobs to workers that may have one more.
@@ -320,12 +326,12 @@ func (p *pool[J, R]) fails(c *actors.Context[PoolMessage[J, R]], w *worker[J, R]
 }
 
 // back takes it back, on trial.
-func (p *pool[J, R]) back(c *actors.Context[PoolMessage[J, R]], w *worker[J, R]) {
+func (p *pool[J, R]) back(w *worker[J, R]) {
 	if w.gone {
 		return
 	}
 	w.away, w.trial = false, true
-	p.watch(c, w)
+	p.watch(w)
 }
 
 // sweep forgets jobs that nobody waits for.

@@ -40,3 +40,17 @@ func (t Target[Q, R]) Ask(ctx context.Context, q Q) (R, error) {
 	}
 	return t.ask(ctx, q)
 }
+
+// watch calls f when the actor has ended, unless ctx ends before, or unwatch is
+// called, which is to be done in any case.
+func (t Target[Q, R]) watch(ctx context.Context, f func(actors.Down)) (unwatch func()) {
+	if t.onDown == nil {
+		return func() {}
+	}
+	off := t.onDown(f)
+	stop := context.AfterFunc(ctx, func() { off() })
+	return func() {
+		stop()
+		off()
+	}
+}
