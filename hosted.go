@@ -125,10 +125,10 @@ func Spawn[M any](ctx context.Context, a *Agent, spec actors.Spec[M], opts ...fu
 // ExposeOption says who may reach an exposed actor, and how.
 type ExposeOption func(*remote.Exposing)
 
-// ToPeers lets only these agents reach the actor. By default every agent may
+// ToPeers lets only these agents reach the actor; without any, none may. By default every agent may
 // that has a channel, which takes the permission of both.
 func ToPeers(ids ...string) ExposeOption {
-	return func(x *remote.Exposing) { x.Peers = append(x.Peers, ids...) }
+	return func(x *remote.Exposing) { x.Peers = append(append([]string{}, x.Peers...), ids...) }
 }
 
 // ByType also gives the actor the messages of its protocol that name no actor:

@@ -16,6 +16,7 @@ const (
 	maxInspectChannels = 10_000 // and at most
 	maxInspected       = 100    // children of a supervisor, and abandoned incarnations
 	maxReason          = 1024   // bytes of a reason
+	maxActors          = 1_000
 	maxInspectedStack  = 16 << 10
 )
 
@@ -28,6 +29,18 @@ func (a *Agent) Inspect(o InspectOptions) Inspection {
 		Schema: InspectionSchema, AgentID: a.id, Version: version(), Time: now, Accepting: a.accepting(),
 		Handshakes: a.Handshakes(), DeadLetters: a.system.DeadLetters(),
 	}
+	in.Actors = a.table.List()
+	in.ActorsTotal = len(in.Actors)
+	slices.SortStableFunc(in.Actors, func(x, y InspectedActor) int {
+		switch {
+		case x.Exposed == y.Exposed:
+			return 0
+		case x.Exposed:
+			return -1
+		}
+		return 1
+	})
+	in.Actors = in.Actors[:min(maxActors, len(in.Actors))]
 	if began := a.began.Load(); began != nil {
 		in.UptimeMS = now.Sub(*began).Milliseconds()
 	}

@@ -1,6 +1,10 @@
 package pando
 
-import "time"
+import (
+	"time"
+
+	"github.com/pando-agents/pando/actors/remote"
+)
 
 // InspectionSchema is the number of the schema of an Inspection. Fields are
 // added under the same number; it changes when one goes or means something else.
@@ -22,6 +26,10 @@ type Inspection struct {
 	// Tree is the supervision tree, without the channels: those follow.
 	Tree     InspectedNode     `json:"tree"`
 	Channels InspectedChannels `json:"channels"`
+	// Actors are those with a name, the exposed ones first, then by name; at most
+	// 1,000 of ActorsTotal. Their incarnations are in the Tree.
+	Actors      []InspectedActor `json:"actors"`
+	ActorsTotal int              `json:"actors_total"`
 	// Abandoned are incarnations that were given up on and have not ended, the
 	// oldest first, at most 100 of AbandonedNow; AbandonedTotal counts those that
 	// have ended too.
@@ -33,6 +41,9 @@ type Inspection struct {
 	// DeadLetters are messages to actors that nobody took.
 	DeadLetters uint64 `json:"dead_letters"`
 }
+
+// InspectedActor is a named actor, and how others reach it.
+type InspectedActor = remote.Info
 
 // InspectedNode is a supervisor or another child in the supervision tree.
 type InspectedNode struct {

@@ -225,10 +225,13 @@ func refusedAlike(w *world, distance string) {
 			return ref
 		}
 		spawn("hidden")
-		for name, p := range map[string]*remote.Protocol[teller]{"others": tellers, "narrow": narrow} {
+		for name, p := range map[string]*remote.Protocol[teller]{"others": tellers, "closed": tellers, "narrow": narrow} {
 			var opts []pando.ExposeOption
-			if name == "others" {
+			switch name {
+			case "others":
 				opts = append(opts, pando.ToPeers(newID()))
+			case "closed":
+				opts = append(opts, pando.ToPeers())
 			}
 			if err := pando.Expose(n.Agent, name, spawn(name), p, opts...); err != nil {
 				w.t.Fatal(err)
@@ -238,7 +241,7 @@ func refusedAlike(w *world, distance string) {
 	toThere := append(near, pando.WithEndpoints(map[string]string{there.ID(): there.url}))
 	here := w.friend(there, "here", nil, toThere...)
 	var answers []string
-	for _, name := range []string{"unknown", "hidden", "others", "narrow"} {
+	for _, name := range []string{"unknown", "hidden", "others", "closed", "narrow"} {
 		ref, err := pando.RefTo(here.Agent, there.ID()+"/"+name, tellers)
 		if err != nil {
 			w.t.Fatal(err)

@@ -333,10 +333,10 @@ func (t *Table) Watch(peer, actor string, generation uint64, f func(End)) (_ uin
 type Info struct {
 	Name    string           `json:"name"`
 	Exposed bool             `json:"exposed"`
-	Peers   []string         `json:"peers,omitempty"` // empty: all
+	Peers   []string         `json:"peers"` // null: all
 	Types   []string         `json:"types,omitempty"`
 	ByType  bool             `json:"by_type,omitempty"`
-	Mailbox supervisor.Stats `json:"mailbox"`
+	Mailbox supervisor.Stats `json:"-"`
 	// Dropped counts messages from afar that found no room.
 	Dropped uint64 `json:"dropped"`
 }
@@ -349,6 +349,9 @@ func (t *Table) List() []Info {
 		i := Info{Name: e.name, Mailbox: e.stats()}
 		if x := e.exposure; x != nil {
 			i.Exposed, i.Types, i.ByType, i.Dropped = true, x.types, x.byType, x.dropped.Load()
+			if x.peers != nil {
+				i.Peers = make([]string, 0, len(x.peers))
+			}
 			for id := range x.peers {
 				i.Peers = append(i.Peers, id)
 			}

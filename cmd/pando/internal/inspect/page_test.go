@@ -33,7 +33,7 @@ func sampleAgent() *pando.Inspection {
 		Schema: 1, AgentID: "0d3f1c2e-3333-4333-8333-333333333333", Version: "v0.1.0", Time: noon, UptimeMS: 7_380_000, Accepting: true,
 		Tree: pando.InspectedNode{
 			ID: "agent", Path: "agent", Kind: "supervisor", Strategy: "one_for_one", State: "running", Generation: 1, UptimeMS: 7_380_000,
-			ChildRestarts: 1, ChildrenTotal: 3,
+			ChildRestarts: 1, ChildrenTotal: 4,
 			Children: []pando.InspectedNode{
 				{ID: "channels", Path: "agent/channels", Kind: "supervisor", Strategy: "dynamic", State: "running", Generation: 1, UptimeMS: 7_380_000, ChildRestarts: 3, ChildrenTotal: 1200},
 				{ID: "registry", Path: "agent/registry", Kind: "actor", State: "running", Generation: 2, Restarts: 1, UptimeMS: 60_000,
@@ -41,8 +41,11 @@ func sampleAgent() *pando.Inspection {
 					LastFailure: &pando.InspectedFailure{Reason: "panic: told to crash", At: noon.Add(-time.Minute), Stack: "goroutine 1\n\tregistry.go:1\n"}},
 				{ID: "workers", Path: "agent/workers", Kind: "supervisor", Strategy: "dynamic", State: "backing off", ChildrenTotal: 101,
 					Children: []pando.InspectedNode{{ID: "w1", Path: "agent/workers/w1", Kind: "service", State: "running", Generation: 1, UptimeMS: 5000}}},
+				{ID: "actors", Path: "agent/actors", Kind: "supervisor", Strategy: "one_for_one", State: "running", Generation: 1, UptimeMS: 7_380_000, ChildrenTotal: 1,
+					Children: []pando.InspectedNode{{ID: "desk", Path: "agent/actors/desk", Kind: "actor", State: "running", Generation: 1, UptimeMS: 5000, Mailbox: &pando.InspectedMailbox{Queued: 2}}}},
 			},
 		},
+		Actors:         []pando.InspectedActor{{Name: "desk", Exposed: true, Types: []string{"bank.add", "bank.balance"}, ByType: true, Dropped: 4}, {Name: "hidden"}},
 		Channels:       pando.InspectedChannels{Total: 1200, ByState: map[string]int{"connected": 1199, "reconnecting": 1}},
 		Handshakes:     map[string]uint64{"accepted": 1250, "proof_invalid": 2, "no_token": 7},
 		AbandonedNow:   1,

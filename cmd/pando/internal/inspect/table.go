@@ -133,6 +133,7 @@ func (t *table) node(n *pando.InspectedNode, branch, below string) {
 	more := n.ChildrenTotal - len(n.Children)
 	hangs := len(n.Children) > 0 || more > 0
 	t.notes(n, t.trunk(below, hangs), nil)
+	t.exposure(n, t.trunk(below, hangs))
 	if channels {
 		t.allChannels(below)
 		return
@@ -257,6 +258,28 @@ func (t *table) notes(n *pando.InspectedNode, branch string, told []string) {
 		for _, l := range stack(f.Stack, "") {
 			t.rows = append(t.rows, row{branch: branch, note: l})
 		}
+	}
+}
+
+// exposure says who reaches an actor from outside, and with what.
+func (t *table) exposure(n *pando.InspectedNode, branch string) {
+	for _, a := range t.in.Actors {
+		if !a.Exposed || n.Path != t.in.Tree.Path+"/actors/"+a.Name {
+			continue
+		}
+		who := "all peers"
+		if a.Peers != nil {
+			who = count(len(a.Peers), "agent")
+		}
+		says := fmt.Sprintf("takes %s from %s", printable(strings.Join(a.Types, ", ")), who)
+		if a.ByType {
+			says += ", also by type"
+		}
+		note := line{{says, dim}}
+		if a.Dropped > 0 {
+			note = append(note, span{fmt.Sprintf("; dropped %d for want of room", a.Dropped), yellow})
+		}
+		t.rows = append(t.rows, row{branch: branch, note: note})
 	}
 }
 
