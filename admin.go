@@ -26,13 +26,12 @@ import (
 //	             InspectedEvent a line (NDJSON), until the agent or the client
 //	             leaves; an empty line now and then says that it is alive
 //
-// Who sends "Authorization: Bearer <token>" may look. Without it, or if token is
-// empty, only programs on the same machine may: the request comes from a
-// loopback address, asks for a loopback host, is not a web page's (Origin,
-// Sec-Fetch-Site) and has not been forwarded. What X-Forwarded-For and its like
-// say is never believed; that they are there is enough to need the token. A
-// proxy on this machine that adds none of them cannot be told from a local
-// program: it must not pass these paths on.
+// Who sends "Authorization: Bearer <token>" may look. If token is empty, programs
+// on the same machine may: the request comes from a loopback address, asks for a
+// loopback host, is not a web page's (Origin, Sec-Fetch-Site) and has not been
+// forwarded. What X-Forwarded-For and its like say is never believed; that they
+// are there is enough. A proxy on this machine that adds none of them cannot be
+// told from a local program: behind one, set a token.
 //
 // The handler only reads. It serves four trees and sixteen streams at a time;
 // whoever reads too slowly loses events, is told how many, and is cut off when
@@ -69,7 +68,7 @@ func (h *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
-	if !h.authorized(r) && !(h.unsigned(r) && local(r)) {
+	if h.token == nil && !local(r) || h.token != nil && !h.authorized(r) {
 		h.refuse(w)
 		return
 	}
@@ -100,16 +99,10 @@ func (h *admin) refuse(w http.ResponseWriter) {
 	f.WriteTo(w)
 }
 
-// unsigned reports whether r shows no token. A wrong one is refused everywhere:
-// whoever has one wants to know.
-func (h *admin) unsigned(r *http.Request) bool {
-	return h.token == nil || len(r.Header.Values("Authorization")) == 0
-}
-
 // authorized reports whether r has the token.
 func (h *admin) authorized(r *http.Request) bool {
 	values := r.Header.Values("Authorization")
-	if h.token == nil || len(values) != 1 {
+	if len(values) != 1 {
 		return false
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")

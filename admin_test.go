@@ -84,10 +84,10 @@ func TestAgentShowsItselfOnlyToItsOwnMachineOrForTheToken(t *testing.T) {
 		change      changes
 		local, with bool // shown without and with a token set at the agent
 	}{
-		"local":                        {nil, true, true},
-		"local, IPv6":                  {changes{from("[::1]:5"), host("[::1]:9002")}, true, true},
-		"local, mapped":                {changes{from("[::ffff:127.0.0.1]:5"), host("localhost")}, true, true},
-		"typed into a browser":         {changes{header("Sec-Fetch-Site", "none")}, true, true},
+		"local":                        {nil, true, false},
+		"local, IPv6":                  {changes{from("[::1]:5"), host("[::1]:9002")}, true, false},
+		"local, mapped":                {changes{from("[::ffff:127.0.0.1]:5"), host("localhost")}, true, false},
+		"typed into a browser":         {changes{header("Sec-Fetch-Site", "none")}, true, false},
 		"from elsewhere":               {changes{from("192.0.2.1:5")}, false, false},
 		"from nowhere":                 {changes{from("@")}, false, false},
 		"name that resolves to here":   {changes{host("rebound.example:9002")}, false, false},

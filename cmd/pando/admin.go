@@ -18,7 +18,7 @@ type adminFlags struct {
 
 func (f *adminFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.addr, "admin", "", "address to show the agent's tree at, for 'pando inspect'; off by default")
-	c.Flags().StringVar(&f.tokenFile, "admin-token-file", "", "file with a token for those who look from other machines")
+	c.Flags().StringVar(&f.tokenFile, "admin-token-file", "", "file with the token that those who look have to give")
 }
 
 // minToken is the least length of a token: nobody counts wrong guesses.

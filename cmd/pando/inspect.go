@@ -29,7 +29,7 @@ func (a *app) inspect() *cobra.Command {
 		Use: "inspect URL", Short: "Show the live tree of an agent", Args: cobra.ExactArgs(1),
 		Long: "Show what an agent is doing: its supervision tree with states, restarts and queues, and its channels, those with\n" +
 			"the most to tell first (→ dialled, ← accepted). URL is where the agent has mounted its admin handler ('pando agent serve --admin').\n" +
-			"An agent shows itself to its own machine; elsewhere it wants its admin token, from a file or from " + tokenEnv + ".",
+			"An agent without an admin token shows itself to its own machine only. Otherwise it wants the token, from a file or from " + tokenEnv + ".",
 		Example: "  pando inspect http://127.0.0.1:9002\n  pando inspect http://127.0.0.1:9002 --watch\n" +
 			"  pando inspect http://127.0.0.1:9002 --json | jq '.channels.list[] | select(.state != \"connected\")'",
 	}

@@ -23,7 +23,8 @@ func TestInspectShowsAnAgentThatServes(t *testing.T) {
 	}
 	agent := start(t, w.dir, "agent", "serve", "--addr", "127.0.0.1:0", "--env-file", w.bobs, "--admin", "127.0.0.1:0", "--admin-token-file", "token")
 	admin := agent.value(t, "admin")
-	out := must(t, w.dir, "inspect", admin)
+	fails(t, 1, "wants its admin token", w.dir, "inspect", admin)
+	out := must(t, w.dir, "inspect", admin, "--token-file", "token")
 	for _, want := range []string{"agent " + w.bob, "takes channels", "0 channels", "├─ channels (dynamic)", "─ registry", "QUEUED"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
@@ -55,14 +56,14 @@ func TestInspectShowsAnAgentThatServes(t *testing.T) {
 		}
 	}
 
-	watch := start(t, w.dir, "inspect", admin, "--watch", "--json", "--interval", "100ms")
+	watch := start(t, w.dir, "inspect", admin, "--token-file", "token", "--watch", "--json", "--interval", "100ms")
 	for range 3 {
 		if err := json.Unmarshal([]byte(<-watch.lines), &in); err != nil || in.Schema != pando.InspectionSchema {
 			t.Errorf("%+v: %v", in, err)
 		}
 	}
 	watch.stop(t, syscall.SIGINT)
-	frames := start(t, w.dir, "inspect", admin, "--watch")
+	frames := start(t, w.dir, "inspect", admin, "--token-file", "token", "--watch")
 	for l := range frames.lines { // until the second frame
 		if strings.HasPrefix(l, "────") {
 			break
