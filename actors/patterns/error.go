@@ -30,13 +30,31 @@ var (
 	ErrGaveUp = &Error{Code: "gave_up"}
 	// ErrRefused: the other side does not want it.
 	ErrRefused = &Error{Code: "refused"}
+	// ErrEnded: either side has ended it, as it should be.
+	ErrEnded = &Error{Code: "ended"}
+	// ErrCancelled: the other side does not want it any more.
+	ErrCancelled = &Error{Code: "cancelled"}
+	// ErrFailed: the other side has failed, with the error that is wrapped.
+	ErrFailed = &Error{Code: "failed"}
+	// ErrIdle: nobody has said anything for too long.
+	ErrIdle = &Error{Code: "idle"}
+	// ErrTooLong: it has taken too long as a whole.
+	ErrTooLong = &Error{Code: "too_long"}
+	// ErrPartnerLost: the other side has ended, or was not heard of any more.
+	ErrPartnerLost = &Error{Code: "partner_lost"}
 )
 
 var texts = map[Code]string{
-	ErrNoQuorum.Code:   "too few have answered",
-	ErrNotAwaited.Code: "not waited for: enough others have answered",
-	ErrGaveUp.Code:     "workers have failed",
-	ErrRefused.Code:    "refused",
+	ErrNoQuorum.Code:    "too few have answered",
+	ErrNotAwaited.Code:  "not waited for: enough others have answered",
+	ErrGaveUp.Code:      "workers have failed",
+	ErrRefused.Code:     "refused",
+	ErrEnded.Code:       "ended",
+	ErrCancelled.Code:   "cancelled",
+	ErrFailed.Code:      "the other side has failed",
+	ErrIdle.Code:        "nobody has said anything for too long",
+	ErrTooLong.Code:     "it has taken too long",
+	ErrPartnerLost.Code: "the other side is lost",
 }
 
 // Error says what has happened, and why.

@@ -3,6 +3,8 @@ package patterns
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/pando-agents/pando/actors"
 )
@@ -32,13 +34,53 @@ var errNoTarget = errors.New("target without an actor: use To")
 // Name returns its name.
 func (t Target[Q, R]) Name() string { return t.name }
 
-// Ask is actors.Ask. It blocks until the answer is there or ctx ends.
+// Ask is actors.Ask, but for one thing: it does not wait for the connection to an
+// agent that is lost to come back, but fails with actors.ErrLost some seconds
+// after it is known. It blocks until the answer is there or ctx ends.
 func (t Target[Q, R]) Ask(ctx context.Context, q Q) (R, error) {
+	var none R
 	if t.ask == nil {
-		var none R
 		return none, errNoTarget
 	}
-	return t.ask(ctx, q)
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	lost := make(chan error, 1)
+	timer := time.AfterFunc(lookAfter, func() {
+		if why := t.look(asking); why != nil {
+			lost <- why
+			cancel()
+		}
+	})
+	defer timer.Stop()
+	v, err := t.ask(asking, q)
+	if err != nil && ctx.Err() == nil && asking.Err() != nil {
+		return none, fmt.Errorf("ask %s: %w", t.name, <-lost)
+	}
+	return v, err
+}
+
+// lookAfter is how long an answer may take before somebody looks whether the
+// actor can be reached at all: most need no watch.
+const lookAfter = time.Second
+
+// look returns why contact is lost, or nil when ctx has ended. Other ends of the
+// actor are not what it looks for: the question may wait for the next incarnation.
+func (t Target[Q, R]) look(ctx context.Context) error {
+	for ctx.Err() == nil {
+		down := make(chan error, 1)
+		unwatch := t.watch(ctx, func(d actors.Down) { down <- ending(d) })
+		select {
+		case <-ctx.Done():
+		case why := <-down:
+			if errors.Is(why, actors.ErrLost) {
+				unwatch()
+				return why
+			}
+			pause(ctx, lookAfter)
+		}
+		unwatch()
+	}
+	return nil
 }
 
 // watch calls f when the actor has ended, unless ctx ends before, or unwatch is
