@@ -10,7 +10,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"sync/atomic"
 
 	"github.com/pando-agents/pando/actors"
 )
@@ -26,6 +25,13 @@ type bank struct {
 	cents  map[string]int
 	owners map[string]string // by unit
 	sales  map[string]sale   // by buyer and item
+}
+
+// bankSpec is the spec of a bank with a journal.
+func bankSpec(t *trader, s *scenario, journal string) actors.Spec[ledger] {
+	return actors.Spec[ledger]{Name: "bank", New: func() actors.Actor[ledger] {
+		return &bank{trader: t, scenario: s, file: journal}
+	}}
 }
 
 // Start reads the journal.
@@ -141,24 +147,18 @@ func (s sale) want() string { return s.Buyer + "/" + itemOf(s.Unit) }
 
 func euros(cents int) string { return fmt.Sprintf("%d.%02d", cents/100, cents%100) }
 
-// trader is what bank, sellers and buyers have in common: a voice, and a place
-// where the program that runs them may stop them.
+// trader is what bank, sellers and buyers have in common.
 type trader struct {
 	name string
-	out  func(name, text string)
-	// halt names the point at which the trader stops for ever, once: as if its
-	// process hung. It is how the program sees to it that a kill hits a trader in
-	// the middle of something.
-	halt   string
-	halted func(point string)
-	passed atomic.Bool
+	// say tells those who watch the market what the trader does.
+	say func(format string, args ...any)
+	// reach, if it is not nil, is called at the points that have a name, where
+	// tests get in.
+	reach func(point string)
 }
 
-func (t *trader) say(format string, args ...any) { t.out(t.name, fmt.Sprintf(format, args...)) }
-
-// at is called at the points that have a name.
 func (t *trader) at(point string) {
-	if t.halt == point && !t.passed.Swap(true) {
-		t.halted(point)
+	if t.reach != nil {
+		t.reach(point)
 	}
 }

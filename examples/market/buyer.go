@@ -11,13 +11,68 @@ import (
 	"github.com/pando-agents/pando/actors"
 )
 
-// buyer goes for what it wants, one thing after the other. It is a service, not
-// an actor: nobody talks to it.
+// buyer goes for what it wants, one thing after the other, and so in a goroutine:
+// the actor itself only knows whether it has gone home.
 type buyer struct {
 	*trader
 	scenario *scenario
 	bank     actors.Ref[ledger]
 	sellers  map[string]actors.Ref[stall]
+
+	stop    context.CancelFunc
+	home    bool
+	waiting []shop
+}
+
+// buyerSpec is the spec of a buyer.
+func buyerSpec(t *trader, s *scenario, bank actors.Ref[ledger], sellers map[string]actors.Ref[stall]) actors.Spec[customer] {
+	return actors.Spec[customer]{Name: "buyer", New: func() actors.Actor[customer] {
+		return &buyer{trader: t, scenario: s, bank: bank, sellers: sellers}
+	}}
+}
+
+// shopTime bounds the shopping of one buyer, whatever happens to the others.
+const shopTime = time.Minute
+
+// Stop ends the shopping.
+func (b *buyer) Stop(error) {
+	if b.stop != nil {
+		b.stop()
+	}
+}
+
+// Receive does what the messages say.
+func (b *buyer) Receive(c *actors.Context[customer], m customer) {
+	switch m := m.(type) {
+	case shop:
+		b.waiting = append(b.waiting, m)
+		if b.stop == nil {
+			b.leave(c.Self())
+		}
+	case home:
+		if m.err != nil {
+			c.Stop(m.err)
+			return
+		}
+		b.home = true
+	}
+	if b.home {
+		for _, w := range b.waiting {
+			w.Send(struct{}{})
+		}
+		b.waiting = nil
+	}
+}
+
+// leave goes shopping.
+func (b *buyer) leave(self actors.Ref[customer]) {
+	ctx, cancel := context.WithTimeout(context.Background(), shopTime)
+	b.stop = cancel
+	go func() {
+		defer cancel()
+		err := b.buyAll(ctx)
+		_ = self.Tell(context.Background(), home{err}) // if it has stopped, its successor goes
+	}()
 }
 
 // How a visit to a seller ends.
@@ -26,9 +81,9 @@ var (
 	errTooDear = errors.New("too dear")
 )
 
-// Serve buys and returns nil when there is nothing more to buy. What it has
+// buyAll buys and returns nil when there is nothing more to buy. What it has
 // bought in a former life the bank knows.
-func (b *buyer) Serve(ctx context.Context) error {
+func (b *buyer) buyAll(ctx context.Context) error {
 	have, err := patiently(ctx, b.bank, func(r actors.Reply[balance]) ledger { return account{r, b.name} })
 	if err != nil {
 		return err
@@ -174,6 +229,3 @@ func (b *buyer) shake(ctx context.Context, name, deal string) error {
 	b.at("bought")
 	return errDeal
 }
-
-// shopTime bounds the shopping of one buyer, whatever happens to the others.
-const shopTime = time.Minute

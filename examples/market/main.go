@@ -1,113 +1,115 @@
 // Command market is a market in which agents negotiate about prices: sellers and
 // buyers, and a bank that exchanges goods for money. They are in one process, or
-// each in its own, one of them in Python if wanted, and can be killed in the
-// middle of a negotiation. README.md says what there is to see.
+// each in its own, one of them in Python if wanted, and are killed while they
+// negotiate. README.md says what there is to see.
 package main
 
 import (
 	"context"
-	"errors"
-	"flag"
-	"fmt"
-	"io"
 	"os"
-	"os/signal"
+	"path/filepath"
 	"strings"
-	"syscall"
-	"time"
+
+	"github.com/pando-agents/pando/actors"
+	"github.com/pando-agents/pando/actors/remote"
+	"github.com/pando-agents/pando/supervisor"
+	"github.com/pando-agents/pando/system"
+	"github.com/pando-agents/pando/system/systemcmd"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := market(ctx, os.Args[1:], os.Stdin, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "market:", err)
-		os.Exit(1)
+func main() { os.Exit(systemcmd.Main(catalogue())) }
+
+// What the file says of each.
+type (
+	bankConfig struct {
+		Seed uint64 // what prices and wishes follow from: the same for all
 	}
+	sellerConfig struct {
+		Seed uint64
+		Bank system.Address
+	}
+	buyerConfig struct {
+		Seed    uint64
+		Bank    system.Address
+		Sellers []system.Address
+	}
+	clerkConfig struct {
+		Seed   uint64
+		Bank   system.Address
+		Buyers []system.Address
+	}
+)
+
+// catalogue has the constructors that the file names.
+func catalogue() *system.Catalogue {
+	c := new(system.Catalogue)
+	system.Register(c, "market.bank", "exchanges goods for money, and never forgets it", newBank)
+	system.Register(c, "market.seller", "sells what it owns", newSeller)
+	system.Register(c, "market.buyer", "buys what it wants", newBuyer)
+	system.Register(c, "market.clerk", "shows the deals when all have gone home", newClerk)
+	return c
 }
 
-// settings are the command line.
-type settings struct {
-	seed      uint64
-	processes bool
-	python    string
-	kill      string
-
-	child // what one of the processes is told
+// newTrader returns the trader of an agent of the file.
+func newTrader(h *system.Host) *trader {
+	name, _, _ := strings.Cut(h.Name(), "/")
+	return &trader{name: name, say: h.Say}
 }
 
-func market(ctx context.Context, args []string, in io.Reader, w io.Writer) error {
-	var o settings
-	flags := flag.NewFlagSet("market", flag.ContinueOnError)
-	flags.Uint64Var(&o.seed, "seed", 1, "what prices and wishes follow from")
-	flags.BoolVar(&o.processes, "processes", false, "give each agent a process of its own")
-	flags.StringVar(&o.python, "python", "", "with -processes: the interpreter that runs pia, with the Authed SDK")
-	flags.StringVar(&o.kill, "kill", "", "with -processes: kill these agents on the way, as in anna,zoe, or all")
-	flags.StringVar(&o.name, "agent", "", "be one agent (what -processes starts)")
-	flags.StringVar(&o.dir, "dir", "", "with -agent: where its files are")
-	flags.StringVar(&o.listen, "listen", "127.0.0.1:0", "with -agent: its address")
-	flags.StringVar(&o.halt, "halt", "", "with -agent: where to stop for ever")
-	flags.StringVar(&o.pythonName, "python-agent", "", "with -agent: who is a Python agent")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	s := newScenario(o.seed)
-	if o.name != "" {
-		return o.child.run(ctx, s, in, w)
-	}
-	return hold(ctx, s, &o, w)
+func always(s *supervisor.Spec) { s.Restart = supervisor.Permanent }
+
+func newBank(ctx context.Context, h *system.Host, c bankConfig) error {
+	// The id outlives the process, and the next market has another.
+	journal := filepath.Join(os.TempDir(), "market-"+h.Agent().ID()+".journal")
+	_, err := system.Spawn(ctx, h, bankSpec(newTrader(h), newScenario(c.Seed), journal), ledgers, always)
+	return err
 }
 
-// openHours bounds the whole market.
-const openHours = 2 * time.Minute
-
-// hold holds the market and shows what came of it.
-func hold(ctx context.Context, s *scenario, o *settings, w io.Writer) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, openHours)
-	defer cancel()
-	dir, err := os.MkdirTemp("", "market")
+func newSeller(ctx context.Context, h *system.Host, c sellerConfig) error {
+	bank, err := system.RefTo(h, c.Bank, ledgers)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	pythonName := ""
-	if o.python != "" {
-		pythonName = pythonSeller
-	}
-	t, err := found(ctx, dir, s, pythonName)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, t.stop()) }()
-	out := &screen{w: w}
-	var books report
-	switch {
-	case o.processes:
-		books, err = apart(ctx, t, s, out, o.python, victims(s, o.kill))
-	case o.kill != "" || o.python != "":
-		return errors.New("-kill and -python need -processes")
-	default:
-		books, err = together(ctx, t, s, out)
-	}
-	if err != nil {
-		return err
-	}
-	out.show("\n%s", s.table(books))
-	if err := s.audit(books); err != nil {
-		return err
-	}
-	out.show("\n%d things have changed hands, none of them twice. %s is in the purses, as before.\n",
-		len(books.Sales), euros(purse*len(s.buyers)))
-	return nil
+	t := newTrader(h)
+	_, err = system.Spawn(ctx, h, stallSpec(t, bank, newScenario(c.Seed).stall(t.name)), stalls, always)
+	return err
 }
 
-// victims are those who are to be killed.
-func victims(s *scenario, names string) []string {
-	switch names {
-	case "":
-		return nil
-	case "all":
-		return s.everybody()
+func newBuyer(ctx context.Context, h *system.Host, c buyerConfig) error {
+	bank, err := system.RefTo(h, c.Bank, ledgers)
+	if err != nil {
+		return err
 	}
-	return strings.Split(names, ",")
+	sellers := map[string]actors.Ref[stall]{}
+	for _, a := range c.Sellers {
+		if sellers[a.Agent], err = system.RefTo(h, a, stalls); err != nil {
+			return err
+		}
+	}
+	_, err = system.Spawn(ctx, h, buyerSpec(newTrader(h), newScenario(c.Seed), bank, sellers), customers, always)
+	return err
+}
+
+func newClerk(ctx context.Context, h *system.Host, c clerkConfig) error {
+	bank, err := system.RefTo(h, c.Bank, ledgers)
+	if err != nil {
+		return err
+	}
+	k := &clerk{scenario: newScenario(c.Seed), bank: bank}
+	if k.buyers, err = refs(h, c.Buyers, customers); err != nil {
+		return err
+	}
+	_, err = system.Spawn(ctx, h, actors.Spec[office]{New: func() actors.Actor[office] { return k }}, offices, always)
+	return err
+}
+
+func refs[M any](h *system.Host, to []system.Address, p *remote.Protocol[M]) (all []actors.Ref[M], err error) {
+	for _, a := range to {
+		ref, err := system.RefTo(h, a, p)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ref)
+	}
+	return all, nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/pando-agents/pando/actors"
 	"github.com/pando-agents/pando/actors/remote"
+	"github.com/pando-agents/pando/system"
 )
 
 // A stall takes what is said to a seller, be it a Go actor or the Python agent.
@@ -34,6 +35,10 @@ type (
 	}
 
 	// The rest a seller says to itself.
+	stocked struct {
+		units []string
+		err   error
+	}
 	expired struct{ deal string }
 	settled struct {
 		deal  string
@@ -45,6 +50,7 @@ type (
 
 func (offer) forStall()     {}
 func (handshake) forStall() {}
+func (stocked) forStall()   {}
 func (expired) forStall()   {}
 func (settled) forStall()   {}
 
@@ -90,12 +96,40 @@ func (account) forLedger() {}
 func (settle) forLedger()  {}
 func (books) forLedger()   {}
 
+// A customer takes what is said to a buyer.
+type customer interface{ forCustomer() }
+
+type (
+	// shop sends the buyer shopping, and is answered when it has gone home.
+	shop struct {
+		actors.Reply[struct{}] `json:"-"`
+	}
+	// home a buyer says to itself.
+	home struct{ err error }
+)
+
+func (shop) forCustomer() {}
+func (home) forCustomer() {}
+
+// An office takes what is said to the clerk.
+type office interface{ forOffice() }
+
+// question holds the market: it is answered with the deals. It is what the
+// commands for systems ask.
+type question struct {
+	actors.Reply[system.Answer] `json:"-"`
+	Text                        string `json:"text"`
+}
+
+func (question) forOffice() {}
+
 // What goes wrong between them.
 var (
 	errSoldOut  = errors.New("there is none left")
 	errEnough   = errors.New("that was the last word")
 	errExpired  = errors.New("it is not kept any more")
 	errNotOwner = errors.New("the seller does not own it")
+	errBooks    = errors.New("the books are wrong")
 	errNoMoney  = errors.New("the buyer has not enough money")
 )
 
@@ -108,4 +142,9 @@ var stalls = remote.NewProtocol[stall](
 var ledgers = remote.NewProtocol[ledger](
 	remote.Message[account]("bank.account"), remote.Message[settle]("bank.settle"), remote.Message[books]("bank.books"),
 	remote.Error("not_owner", errNotOwner), remote.Error("no_money", errNoMoney),
+)
+
+var (
+	customers = remote.NewProtocol[customer](remote.Message[shop]("market.shop"))
+	offices   = remote.NewProtocol[office](remote.Message[question](system.AskType), remote.Error("wrong_books", errBooks))
 )

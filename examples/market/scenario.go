@@ -16,9 +16,6 @@ type scenario struct {
 	buyers  []string
 }
 
-// theBank keeps the accounts.
-const theBank = "bank"
-
 func newScenario(seed uint64) *scenario {
 	return &scenario{seed: seed, sellers: []string{"anna", "bert", "pia"}, buyers: []string{"xaver", "yvonne", "zoe"}}
 }
@@ -92,11 +89,6 @@ func (s *scenario) dice(names []string) *rand.Rand {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(strings.Join(names, "/")))
 	return rand.New(rand.NewPCG(s.seed, h.Sum64()))
-}
-
-// everybody is all agents, in the order in which they start.
-func (s *scenario) everybody() []string {
-	return slices.Concat([]string{theBank}, s.sellers, s.buyers)
 }
 
 // genesis is what everybody owns in the beginning.

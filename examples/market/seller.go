@@ -5,9 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/pando-agents/pando"
 	"github.com/pando-agents/pando/actors"
-	"github.com/pando-agents/pando/supervisor"
 )
 
 // seller is the actor behind a stall. It knows nothing that it could not ask the
@@ -17,7 +15,8 @@ type seller struct {
 	bank  actors.Ref[ledger]
 	goods map[string]terms
 
-	units map[string][]string     // by item, those that nobody has spoken for
+	units map[string][]string     // by item, those that nobody has spoken for; nil: not known yet
+	early []offer                 // that have come before that
 	kept  map[string]*reservation // by deal
 }
 
@@ -28,39 +27,55 @@ type reservation struct {
 	settles bool   // the bank is being asked
 }
 
-// openStall has an agent sell what the bank says it owns. The stall is open when
-// the bank has answered.
-func openStall(ctx context.Context, agent *pando.Agent, t *trader, bank actors.Ref[ledger], goods map[string]terms) error {
-	spec := actors.Spec[stall]{Name: "stall", New: func() actors.Actor[stall] {
+// stallSpec is the spec of a seller.
+func stallSpec(t *trader, bank actors.Ref[ledger], goods map[string]terms) actors.Spec[stall] {
+	return actors.Spec[stall]{Name: "stall", New: func() actors.Actor[stall] {
 		return &seller{trader: t, bank: bank, goods: goods, kept: map[string]*reservation{}}
 	}}
-	ref, err := pando.Spawn(ctx, agent, spec, func(s *supervisor.Spec) { s.Restart = supervisor.Permanent })
-	if err != nil {
-		return err
-	}
-	return pando.Expose(agent, "stall", ref, stalls, pando.ByType())
 }
 
-// Start asks the bank what is there to sell. Start may wait, unlike Receive.
-func (s *seller) Start(*actors.Context[stall]) error {
-	ctx, cancel := context.WithTimeout(context.Background(), bankPatience)
-	defer cancel()
-	have, err := patiently(ctx, s.bank, func(r actors.Reply[balance]) ledger { return account{r, s.name} })
-	if err != nil {
-		return err
+// Start has the bank asked what there is to sell. Buyers wait for the answer.
+func (s *seller) Start(c *actors.Context[stall]) error {
+	self := c.Self()
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), bankPatience)
+		defer cancel()
+		have, err := patiently(ctx, s.bank, func(r actors.Reply[balance]) ledger { return account{r, s.name} })
+		_ = self.Tell(ctx, stocked{have.Units, err}) // if it has stopped, its successor asks
+	}()
+	return nil
+}
+
+// stock takes what the bank says there is to sell.
+func (s *seller) stock(c *actors.Context[stall], m stocked) {
+	if m.err != nil {
+		c.Stop(m.err)
+		return
 	}
 	s.units = map[string][]string{}
-	for _, u := range have.Units {
+	for _, u := range m.units {
 		s.units[itemOf(u)] = append(s.units[itemOf(u)], u)
 	}
-	s.say("has %d things to sell", len(have.Units))
-	return nil
+	if n := len(m.units); n < shelf*len(s.goods) {
+		s.say("still has %d things to sell", n)
+	}
+	early := s.early
+	s.early = nil
+	for _, m := range early {
+		s.Receive(c, m)
+	}
 }
 
 // Receive does what the messages say.
 func (s *seller) Receive(c *actors.Context[stall], m stall) {
 	switch m := m.(type) {
+	case stocked:
+		s.stock(c, m)
 	case offer:
+		if s.units == nil {
+			s.early = append(s.early, m)
+			return
+		}
 		if answer, err := s.hear(c, m); err != nil {
 			m.Fail(err)
 		} else {

@@ -1,29 +1,31 @@
 """A seller of the market: an agent of the unmodified Authed SDK under FastAPI.
 
 It takes what buyers say to it, and what it has agreed on it has the bank settle: Go
-agents ask it, and it asks one, all by the types of messages. It is started as
-  python seller.py ENV-FILE SETUP
-and tells on its stdout, a JSON object in each line, what it does. The end of stdin
-ends it.
+agents ask it, and it asks one, all by the types of messages. The system that starts it
+gives it its credentials, the address to listen at (PANDO_LISTEN) and the others
+(PANDO_PEERS) in the environment. A line of JSON with an "event" on stdout is shown as
+what the agent says.
 """
 
 import asyncio
 import json
 import logging
+import os
 import socket
 import sys
 
 import uvicorn
-from dotenv import load_dotenv
-
-load_dotenv(sys.argv[1])  # before the SDK reads the environment
-
 from authed import Authed, MessageType
 from fastapi import FastAPI, WebSocket
 
+NAME = "pia"
+SHELF = 3  # units of each of its goods, in the beginning
+MAX_ROUNDS, STEPS = 6, 4  # of a negotiation
+HOLD, PATIENCE = 3, 20  # seconds that a thing is kept, and that the bank may be away
 
-def tell(event, text=""):
-    print(json.dumps({"event": event, "text": text}), flush=True)
+
+def say(text):
+    print(json.dumps({"event": "says", "text": text}), flush=True)
 
 
 class Refusal(Exception):
@@ -37,14 +39,14 @@ class Refusal(Exception):
 class Bank:
     """Asks the bank. The SDK does not match answers to questions: one at a time."""
 
-    def __init__(self, agent, setup):
-        self.agent, self.id, self.url, self.patience = agent, setup["bank"], setup["bank_url"], setup["patience"]
+    def __init__(self, agent, peer):
+        self.agent, self.id, self.url = agent, peer["agent_id"], peer["endpoint"]
         self.lock = asyncio.Lock()
 
     async def ask(self, kind, data):
         """Asks until there is an answer, also again: the bank may be away for a while."""
         loop = asyncio.get_running_loop()
-        until, wait = loop.time() + self.patience, 0.05
+        until, wait = loop.time() + PATIENCE, 0.05
         async with self.lock:
             while True:
                 try:
@@ -73,20 +75,19 @@ class Bank:
 class Seller:
     """The same as the Go seller, in its words."""
 
-    def __init__(self, setup):
-        self.setup = setup
-        self.name, self.goods = setup["name"], setup["goods"]
-        self.units, self.kept = {}, {}
+    def __init__(self, goods, bank):
+        self.goods, self.units, self.kept = goods, {}, {}
         self.agent = Authed.from_env().create_channel(
             handlers={"market.offer": self.answering(self.offer), "market.handshake": self.answering(self.handshake)}
         )
-        self.bank = Bank(self.agent, setup)
+        self.bank = Bank(self.agent, bank)
 
     async def start(self):
-        have = await self.bank.ask("bank.account", {"owner": self.name})
+        have = await self.bank.ask("bank.account", {"owner": NAME})
         for unit in have["units"]:
             self.units.setdefault(unit.split("/")[1], []).append(unit)
-        tell("says", f"has {len(have['units'])} things to sell")
+        if len(have["units"]) < SHELF * len(self.goods):
+            say(f"still has {len(have['units'])} things to sell")
 
     def answering(self, handle):
         async def handler(message):
@@ -97,37 +98,30 @@ class Seller:
 
         return handler
 
-    async def at(self, point):
-        if self.setup["halt"] == point:
-            self.setup["halt"] = ""
-            tell("halts", point)
-            await asyncio.Event().wait()  # until it is killed
-
     async def offer(self, said):
         deal, item, number = said["deal"], said["item"], said["round"]
         if kept := self.kept.get(deal):
             return {"cents": kept["cents"], "agreed": True, "unit": kept["unit"]}
         if not self.units.get(item):
             raise Refusal("sold_out", "there is none left")
-        if not 0 <= number < self.setup["max_rounds"]:
+        if not 0 <= number < MAX_ROUNDS:
             raise Refusal("enough", "that was the last word")
-        terms, steps = self.goods[item], self.setup["steps"]
-        price = terms["ask"] - (terms["ask"] - terms["floor"]) * min(number, steps) // steps
+        first, floor = self.goods[item]
+        price = first - (first - floor) * min(number, STEPS) // STEPS
         if said["cents"] < price:
             return {"cents": price, "agreed": False, "unit": ""}
         unit = self.units[item].pop(0)
-        self.kept[deal] = {"buyer": said["buyer"], "seller": self.name, "unit": unit, "cents": said["cents"]}
+        self.kept[deal] = {"buyer": said["buyer"], "seller": NAME, "unit": unit, "cents": said["cents"]}
         loop = asyncio.get_running_loop()
-        loop.call_later(self.setup["hold"], self.expire, deal)
-        tell("says", f"agrees with {said['buyer']} on {item} for {said['cents'] // 100}.{said['cents'] % 100:02d}")
-        await self.at("agreed")
+        loop.call_later(HOLD, self.expire, deal)
+        say(f"agrees with {said['buyer']} on {item} for {said['cents'] // 100}.{said['cents'] % 100:02d}")
         return {"cents": said["cents"], "agreed": True, "unit": unit}
 
     def expire(self, deal):
         kept = self.kept.get(deal)
         if kept and not kept.get("settles"):
             self.release(deal)
-            tell("says", f"keeps {kept['unit'].split('/')[1]} for {kept['buyer']} no longer")
+            say(f"keeps {kept['unit'].split('/')[1]} for {kept['buyer']} no longer")
 
     def release(self, deal):
         unit = self.kept.pop(deal)["unit"]
@@ -150,29 +144,14 @@ class Seller:
             raise
         if sale["unit"] == kept["unit"]:
             del self.kept[deal]
-            await self.at("sold")
         else:
             self.release(deal)  # the buyer has it from somebody else
         return sale
 
 
-class Server(uvicorn.Server):
-    """Says where it listens once it does; leaves when nobody holds its stdin."""
-
-    async def startup(self, sockets=None):
-        await super().startup(sockets)
-        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), self.leave)
-        host, port = sockets[0].getsockname()
-        tell("ready", f"ws://{host}:{port}/ws")
-
-    def leave(self):
-        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-        self.should_exit = True
-
-
 async def main():
     logging.disable(logging.CRITICAL)
-    seller = Seller(json.loads(sys.argv[2]))
+    seller = Seller(json.loads(sys.argv[1]), json.loads(os.environ["PANDO_PEERS"])["bank"])
     await seller.start()
     app = FastAPI()
 
@@ -181,10 +160,10 @@ async def main():
         await websocket.accept()
         await seller.agent.handle_websocket(websocket, "/ws")
 
-    host, port = seller.setup["listen"].split(":")
+    host, port = os.environ["PANDO_LISTEN"].rsplit(":", 1)
     listener = socket.create_server((host, int(port)))
     config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
-    await Server(config).serve(sockets=[listener])
+    await uvicorn.Server(config).serve(sockets=[listener])
 
 
 asyncio.run(main())

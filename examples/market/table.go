@@ -3,10 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // audit says what is wrong with the books after the market: whatever has
@@ -76,18 +74,4 @@ func (s *scenario) table(r report) string {
 		}
 	}
 	return b.String()
-}
-
-// screen is what is shown while the market is on.
-type screen struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (o *screen) says(name, text string) { o.show("%-8s%s\n", name, text) }
-
-func (o *screen) show(format string, args ...any) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	fmt.Fprintf(o.w, format, args...)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,8 +21,8 @@ import (
 type square struct {
 	*pandotest.World
 	*scenario
-	where  place
-	agents map[string]*pandotest.Agent
+	journal string
+	agents  map[string]*pandotest.Agent
 
 	mu   sync.Mutex
 	said []string
@@ -30,31 +31,61 @@ type square struct {
 
 func newSquare(w *pandotest.World, s *scenario) *square {
 	q := &square{World: w, scenario: s, agents: map[string]*pandotest.Agent{}, news: make(chan struct{})}
-	q.where = place{ids: map[string]string{}, journal: filepath.Join(w.T.TempDir(), "journal")}
+	q.journal = filepath.Join(w.T.TempDir(), "journal")
 	var all []*pandotest.Agent
-	for _, name := range append(s.everybody(), clerk) {
+	for _, name := range slices.Concat([]string{"bank", "clerk"}, s.sellers, s.buyers) {
 		a := w.Agent(name, pando.WithTimeouts(pando.Timeouts{Lost: time.Second}))
-		q.agents[name], q.where.ids[name] = a, a.ID()
+		q.agents[name] = a
 		all = append(all, a)
 	}
 	w.Allow(all...)
 	return q
 }
 
-// trade has an agent play its part, as far as to a point where it hangs.
-func (q *square) trade(name, halt string) (halted <-chan struct{}, home <-chan struct{}) {
+// trade has an agent play its part, as far as to a point where it hangs. home is
+// closed when it is a buyer that has gone home.
+func (q *square) trade(name, hangs string) (hung, home <-chan struct{}) {
 	q.T.Helper()
-	reached, release := make(chan struct{}), make(chan struct{})
+	reached, release, back := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	q.T.Cleanup(func() { close(release) })
-	t := &trader{name: name, out: q.says, halt: halt, halted: func(string) {
-		close(reached)
-		<-release
-	}}
-	home, err := trade(q.T.Context(), q.agents[name].Agent, t, q.scenario, q.where)
-	if err != nil {
-		q.T.Fatal(err)
+	var once sync.Once
+	t := &trader{
+		name: name, say: func(format string, args ...any) { q.says(name, fmt.Sprintf(format, args...)) },
+		reach: func(point string) {
+			if point == hangs {
+				once.Do(func() { close(reached) })
+				<-release
+			}
+		},
 	}
-	return reached, home
+	a := q.agents[name]
+	switch {
+	case name == "bank":
+		pandotest.Spawn(a, bankSpec(t, q.scenario, q.journal), ledgers)
+	case slices.Contains(q.sellers, name):
+		pandotest.Spawn(a, stallSpec(t, q.bank(a), q.stall(name)), stalls)
+	default:
+		sellers := map[string]actors.Ref[stall]{}
+		for _, s := range q.sellers {
+			sellers[s] = pandotest.RefTo(a, q.agents[s], "stall", stalls)
+		}
+		me := pandotest.Spawn(a, buyerSpec(t, q.scenario, q.bank(a), sellers), customers)
+		go func() {
+			if _, err := actors.Ask(q.T.Context(), me, func(r actors.Reply[struct{}]) customer { return shop{r} }); err == nil {
+				close(back)
+			}
+		}()
+	}
+	return reached, back
+}
+
+func (q *square) bank(a *pandotest.Agent) actors.Ref[ledger] {
+	return pandotest.RefTo(a, q.agents["bank"], "bank", ledgers)
+}
+
+// read reads the books.
+func (q *square) read() (report, error) {
+	return actors.Ask(q.T.Context(), q.bank(q.agents["clerk"]), func(r actors.Reply[report]) ledger { return books{r} })
 }
 
 func (q *square) says(name, text string) {
@@ -98,7 +129,7 @@ func (q *square) hear(n int, begin string) {
 // books returns what the bank has, after an audit.
 func (q *square) books() report {
 	q.T.Helper()
-	r, err := read(q.T.Context(), q.agents[clerk].Agent, q.where)
+	r, err := q.read()
 	if err == nil {
 		err = q.audit(r)
 	}
@@ -119,7 +150,7 @@ func inSquare(t *testing.T, sellers, buyers []string, f func(q *square)) {
 func TestBuyerHearsThatASellerIsLostAndGoesToAnother(t *testing.T) {
 	t.Parallel()
 	inSquare(t, []string{"anna", "bert"}, []string{"xaver"}, func(q *square) {
-		q.trade(theBank, "")
+		q.trade("bank", "")
 		first := q.route("xaver", q.wants("xaver")[0])[0]
 		other := map[string]string{"anna": "bert", "bert": "anna"}[first]
 		q.trade(other, "")
@@ -140,7 +171,7 @@ func TestBuyerHearsThatASellerIsLostAndGoesToAnother(t *testing.T) {
 func TestNegotiationEndsAtItsDeadline(t *testing.T) {
 	t.Parallel()
 	inSquare(t, []string{"anna"}, []string{"xaver"}, func(q *square) {
-		q.trade(theBank, "")
+		q.trade("bank", "")
 		hangs, _ := q.trade("anna", "agreed")
 		begin := time.Now()
 		q.trade("xaver", "")
@@ -155,7 +186,7 @@ func TestNegotiationEndsAtItsDeadline(t *testing.T) {
 func TestReservationOfABuyerThatDiesExpires(t *testing.T) {
 	t.Parallel()
 	inSquare(t, []string{"anna"}, []string{"xaver", "yvonne"}, func(q *square) {
-		q.trade(theBank, "")
+		q.trade("bank", "")
 		q.trade("anna", "")
 		dies, _ := q.trade("xaver", "agreed")
 		<-dies
@@ -186,15 +217,17 @@ func TestScarceGoodsAreNeverSoldTwiceAndMoneyIsConserved(t *testing.T) {
 		buyers = append(buyers, fmt.Sprint("buyer", n))
 	}
 	inSquare(t, []string{"anna", "bert"}, buyers, func(q *square) {
-		for _, name := range []string{theBank, "anna", "bert"} {
+		for _, name := range []string{"bank", "anna", "bert"} {
 			q.trade(name, "")
 		}
 		for _, name := range buyers {
 			q.trade(name, "")
 		}
-		for _, name := range append(q.everybody(), q.everybody()...) { // connections break all the time
-			q.Cut(q.agents[name])
-			q.hear(q.count()+1, "")
+		for range 2 { // connections break all the time
+			for _, a := range q.agents {
+				q.Cut(a)
+				q.hear(q.count()+1, "")
+			}
 		}
 		q.hear(shelf, "bank books honey")
 		q.hear(shelf, "bank books salt")
@@ -211,21 +244,21 @@ func TestScarceGoodsAreNeverSoldTwiceAndMoneyIsConserved(t *testing.T) {
 func TestBankKnowsAfterACrashWhatItHasBooked(t *testing.T) {
 	t.Parallel()
 	inSquare(t, []string{"anna"}, []string{"xaver", "yvonne"}, func(q *square) {
-		dies, _ := q.trade(theBank, "settled")
+		dies, _ := q.trade("bank", "settled")
 		q.trade("anna", "")
 		_, home := q.trade("xaver", "")
 		<-dies
-		q.Kill(q.agents[theBank])
+		q.Kill(q.agents["bank"])
 		// The crash has cut off another line.
-		text, err := os.ReadFile(q.where.journal)
+		text, err := os.ReadFile(q.journal)
 		if err == nil {
-			err = os.WriteFile(q.where.journal, append(text, text[:len(text)/2]...), 0o600)
+			err = os.WriteFile(q.journal, append(text, text[:len(text)/2]...), 0o600)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		q.agents[theBank] = q.Restart(q.agents[theBank])
-		q.trade(theBank, "")
+		q.agents["bank"] = q.Restart(q.agents["bank"])
+		q.trade("bank", "")
 		<-home
 		q.hear(1, "bank finds 1 sales")
 		if r := q.books(); len(r.Sales) != len(q.wants("xaver")) {
@@ -237,11 +270,8 @@ func TestBankKnowsAfterACrashWhatItHasBooked(t *testing.T) {
 func TestBankRefusesWhatNobodyMaySell(t *testing.T) {
 	t.Parallel()
 	inSquare(t, []string{"anna", "bert"}, []string{"xaver", "yvonne"}, func(q *square) {
-		q.trade(theBank, "")
-		bank, err := pando.RefTo(q.agents[clerk].Agent, q.where.ids[theBank]+"/bank", ledgers)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q.trade("bank", "")
+		bank := q.bank(q.agents["clerk"])
 		honey := sale{Buyer: "xaver", Seller: "anna", Unit: "anna/honey/1", Cents: 100}
 		for _, step := range []struct {
 			sale
@@ -261,7 +291,7 @@ func TestBankRefusesWhatNobodyMaySell(t *testing.T) {
 				t.Errorf("%+v: %+v, %v, want %v", step.sale, got, err, step.want)
 			}
 		}
-		r, err := read(context.Background(), q.agents[clerk].Agent, q.where)
+		r, err := q.read()
 		if err != nil || len(r.Sales) != 1 || r.Cents["xaver"] != purse-100 || r.Cents["anna"] != 100 {
 			t.Errorf("the books: %+v, %v", r, err)
 		}

@@ -13,10 +13,9 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
-
-	"github.com/pando-agents/pando/examples/python-peer/portproxy/tunnel"
 )
 
 func main() {
@@ -41,10 +40,43 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "set HTTPS_PROXY=http://%s\n", listener.Addr())
-	server := &http.Server{Handler: tunnel.To(*from, *to), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: proxy(*from, *to), ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
+}
+
+func proxy(from, to string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect || r.Host != from {
+			http.Error(w, "this proxy leads to "+from+" only", http.StatusForbidden)
+			return
+		}
+		target, err := new(net.Dialer).DialContext(r.Context(), "tcp", to)
+		if err != nil {
+			http.Error(w, "nobody answers at "+to, http.StatusBadGateway)
+			return
+		}
+		defer target.Close()
+		client, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			http.Error(w, "cannot tunnel", http.StatusInternalServerError)
+			return
+		}
+		defer client.Close()
+		if _, err := io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+			return
+		}
+		var back sync.WaitGroup
+		back.Go(func() {
+			_, _ = io.Copy(client, target)
+			_ = client.Close()
+		})
+		// net/http may have read ahead of the answer.
+		_, _ = io.Copy(target, buffered.Reader)
+		_ = target.Close()
+		back.Wait()
+	})
 }
