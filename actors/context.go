@@ -3,6 +3,8 @@ package actors
 import (
 	"context"
 	"sync/atomic"
+
+	"github.com/pando-agents/pando/supervisor"
 )
 
 // Context is what an incarnation gets to know about itself. It belongs to the
@@ -10,7 +12,7 @@ import (
 type Context[M any] struct {
 	shell      *shell[M]
 	generation uint64
-	exit       func(error)
+	life       supervisor.Incarnation
 	reason     error
 	rare       *rare // guarded by the mutex of the Process
 	fenced     atomic.Bool
@@ -67,7 +69,7 @@ func (c *Context[M]) Context() context.Context {
 	mu.Lock()
 	r := c.extra()
 	if r.ctx == nil {
-		r.ctx, r.cancel = context.WithCancelCause(context.WithValue(context.Background(), insideActor{}, true))
+		r.ctx, r.cancel = context.WithCancelCause(c.life.Context(Impatient(context.Background())))
 	}
 	over := c.over
 	mu.Unlock()
@@ -115,6 +117,6 @@ func (c *Context[M]) end(reason error) {
 // leave reports the end of the incarnation to the supervisor, once.
 func (c *Context[M]) leave(reason error) {
 	if c.left.CompareAndSwap(false, true) {
-		c.exit(reason)
+		c.life.Exit(reason)
 	}
 }

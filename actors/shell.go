@@ -61,7 +61,7 @@ func (s *shell[M]) system(v any) {
 
 // begin has the task make an incarnation.
 func (s *shell[M]) begin(inc supervisor.Incarnation, started func(error)) (giveUp func(error)) {
-	cx := &Context[M]{shell: s, generation: inc.Generation, exit: inc.Exit}
+	cx := &Context[M]{shell: s, generation: inc.Generation, life: inc}
 	m := &startMessage[M]{cx: cx, started: started}
 	if !s.box.pushSystem(m) {
 		m.done(ErrStopped)

@@ -18,7 +18,7 @@ func (s *Supervisor) StartChild(ctx context.Context, spec Spec) error {
 		return err
 	}
 	for inc := incarnationOf(ctx); inc != nil; inc = inc.outer {
-		if inc.s == s && !inc.up.Load() {
+		if inc.s == s && !inc.isUp() {
 			return &Error{Code: CodeWouldDeadlock, Child: inc.c.spec.ID}
 		}
 	}

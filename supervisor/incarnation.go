@@ -27,6 +27,25 @@ type incarnation struct {
 	up    atomic.Bool
 	once  sync.Once
 	ready <-chan struct{}
+	// process is set in contexts that outlive the start of a Process.
+	process *lifetime
+}
+
+// isUp reports whether the start is complete.
+func (inc *incarnation) isUp() bool {
+	return inc.up.Load() || inc.process != nil && inc.process.up.Load()
+}
+
+// A lifetime is what a Process holds of its supervisor.
+type lifetime struct {
+	s   *Supervisor
+	c   *child
+	gen uint64
+	up  atomic.Bool
+}
+
+func (l *lifetime) exit(reason error) {
+	l.s.post(event{kind: evExited, c: l.c, gen: l.gen, err: reason})
 }
 
 // incarnationContext carries the incarnation to what is called with it, so that a call which would wait for
@@ -97,14 +116,16 @@ func (s *Supervisor) beginProcess(c *child, gen uint64, b beginner) {
 	run := &running{begun: true}
 	c.run = run
 	var why atomic.Pointer[error]
+	own := s.life(c, gen)
 	started := func(err error) {
 		if reason := why.Load(); reason != nil && tells(err, *reason) {
 			err = context.Canceled
 		}
+		own.life.up.Store(true)
 		s.post(event{kind: evStarted, c: c, gen: gen, err: err})
 	}
 	protect(func() error {
-		giveUp := b.Begin(s.life(c, gen), started)
+		giveUp := b.Begin(own, started)
 		run.cancel = func(reason error) { why.CompareAndSwap(nil, &reason); giveUp(reason) }
 		return nil
 	}, func(err error) {
@@ -114,17 +135,17 @@ func (s *Supervisor) beginProcess(c *child, gen uint64, b beginner) {
 	})
 }
 
-// life returns what a Process gets. The closure is all that it holds of the supervisor.
+// life returns what a Process gets.
 func (s *Supervisor) life(c *child, gen uint64) Incarnation {
-	return Incarnation{Generation: gen, Exit: func(reason error) {
-		s.post(event{kind: evExited, c: c, gen: gen, err: reason})
-	}}
+	l := &lifetime{s: s, c: c, gen: gen}
+	return Incarnation{Generation: gen, Exit: l.exit, life: l}
 }
 
 // startProcess calls Start when what was asked of the incarnation before is done.
 func (inc *incarnation) startProcess(ctx context.Context, cancel context.CancelCauseFunc, before <-chan struct{}) {
 	pprof.SetGoroutineLabels(ctx) // whoever has told an end may have had others
 	s, c, gen := inc.s, inc.c, inc.gen
+	own := s.life(c, gen)
 	protect(func() error {
 		if before != nil {
 			select {
@@ -135,12 +156,13 @@ func (inc *incarnation) startProcess(ctx context.Context, cancel context.CancelC
 		if ctx.Err() != nil { // asked to stop, or abandoned, before it has begun
 			return context.Cause(ctx)
 		}
-		return c.spec.Process.Start(ctx, s.life(c, gen))
+		return c.spec.Process.Start(ctx, own)
 	}, func(err error) {
 		if heeds(ctx, err) {
 			err = context.Canceled // the reason of the stop is no failure
 		}
 		inc.up.Store(true)
+		own.life.up.Store(true)
 		cancel(nil)
 		s.post(event{kind: evStarted, c: c, gen: gen, err: err})
 	})

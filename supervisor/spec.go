@@ -69,6 +69,18 @@ type Incarnation struct {
 	// Only the first call counts. It never blocks and may be called on any goroutine, from within Stop too. What
 	// follows from it may be begun before it returns, so no mutex is to be held that Begin needs.
 	Exit func(reason error)
+
+	life *lifetime
+}
+
+// Context returns ctx as a context of the incarnation's own: StartChild during its start, and Terminate or Restart of
+// itself, return ErrWouldDeadlock when they are called with it.
+func (i Incarnation) Context(ctx context.Context) context.Context {
+	l := i.life
+	if l == nil {
+		return ctx
+	}
+	return &incarnationContext{ctx, &incarnation{s: l.s, c: l.c, gen: l.gen, outer: l.s.outer, process: l}}
 }
 
 // Restart says when a child that has ended is started again. The zero value is Permanent.
