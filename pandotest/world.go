@@ -93,8 +93,8 @@ func (w *World) Allow(agents ...*Agent) {
 	w.each(agents, func(a, b *Agent) { w.Registry.Allow(a.Credentials, b.Credentials) })
 }
 
-// Forbid takes the permission away again. Agents remember what they have
-// verified for a while (30 s at most), and channels that are open stay open.
+// Forbid takes the permission away again. Agents remember whom they have
+// verified, for a minute at most, and channels that are open stay open.
 func (w *World) Forbid(agents ...*Agent) {
 	w.T.Helper()
 	w.each(agents, func(a, b *Agent) { w.Registry.Revoke(a.Credentials, b.Credentials) })
