@@ -21,15 +21,15 @@ type Neighbours struct {
 	net *memnet.Network
 
 	mu    sync.Mutex
-	hosts map[string]string // by agent id
-	ids   map[string]string // by address
-	last  int
+	hosts map[string]string // by agent id, of all that have ever been here
+	addrs map[string]bool   // of these hosts
+	here  map[string]bool   // by agent id
 }
 
 // NewNeighbours returns a neighbourhood without agents. Agents join it by
 // WithNeighbours, each from its Run until that returns.
 func NewNeighbours() *Neighbours {
-	return &Neighbours{net: memnet.New(nil), hosts: map[string]string{}, ids: map[string]string{}}
+	return &Neighbours{net: memnet.New(nil), hosts: map[string]string{}, addrs: map[string]bool{}, here: map[string]bool{}}
 }
 
 // WithNeighbours lets the agent and others of this process reach each other
@@ -43,17 +43,21 @@ const neighbourPort = "1"
 func (n *Neighbours) join(a *Agent) (leave func(), err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, there := n.hosts[a.id]; there {
+	if n.here[a.id] {
 		return nil, fmt.Errorf("agent %s is among its neighbours already", a.id)
 	}
-	n.last++
-	host := fmt.Sprintf("127.255.%d.%d", n.last>>8&255, n.last&255)
+	// An agent that is started again is where it was: its peers come back to it.
+	host := n.hosts[a.id]
+	if host == "" {
+		number := len(n.hosts) + 1
+		host = fmt.Sprintf("127.255.%d.%d", number>>8&255, number&255)
+	}
 	addr := net.JoinHostPort(host, neighbourPort)
 	ln, err := n.net.Listen(addr)
 	if err != nil {
 		return nil, err
 	}
-	n.hosts[a.id], n.ids[addr] = host, a.id
+	n.hosts[a.id], n.addrs[addr], n.here[a.id] = host, true, true
 	srv := &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	served := make(chan struct{})
 	go func() {
@@ -62,8 +66,7 @@ func (n *Neighbours) join(a *Agent) (leave func(), err error) {
 	}()
 	return func() {
 		n.mu.Lock()
-		delete(n.hosts, a.id)
-		delete(n.ids, addr)
+		delete(n.here, a.id)
 		n.mu.Unlock()
 		_ = srv.Close()
 		<-served
@@ -77,8 +80,8 @@ func (n *Neighbours) url(id string) string {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if host := n.hosts[id]; host != "" {
-		return "ws://" + net.JoinHostPort(host, neighbourPort) + "/"
+	if n.here[id] {
+		return "ws://" + net.JoinHostPort(n.hosts[id], neighbourPort) + "/"
 	}
 	return ""
 }
@@ -90,7 +93,7 @@ func (n *Neighbours) dial(a *Agent, other func(ctx context.Context, network, add
 	}
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		n.mu.Lock()
-		from, near := n.hosts[a.id], n.ids[addr] != ""
+		from, near := n.hosts[a.id], n.addrs[addr]
 		n.mu.Unlock()
 		if near && from != "" {
 			return n.net.From(from)(ctx, network, addr)
