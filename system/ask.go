@@ -9,6 +9,7 @@ import (
 	"github.com/pando-agents/pando"
 	"github.com/pando-agents/pando/actors"
 	"github.com/pando-agents/pando/actors/remote"
+	"github.com/pando-agents/pando/protocol"
 )
 
 // AskType is the type of the messages with which the commands put a question to
@@ -100,7 +101,7 @@ func (w *world) put(ctx context.Context, to actors.Ref[asking], text string) (st
 }
 
 // Passing reports whether an error of an Ask may pass: the actor, its agent or the
-// way to it was lost or is not there yet, so that a question that may be put twice
+// way to it was lost or is not there yet, or the agent is about to stop, so that a question that may be put twice
 // is worth putting again.
 func Passing(err error) bool {
 	for _, e := range []error{actors.ErrLost, actors.ErrUnreachable, actors.ErrNotRun, actors.ErrStopped, actors.ErrMailboxFull} {
@@ -108,5 +109,6 @@ func Passing(err error) bool {
 			return true
 		}
 	}
-	return false
+	var told *pando.RemoteError
+	return errors.As(err, &told) && (told.Code == protocol.CodeShuttingDown || told.Code == protocol.CodeOverloaded)
 }

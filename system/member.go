@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/pando-agents/pando"
-	"github.com/pando-agents/pando/identity"
 	"github.com/pando-agents/pando/supervisor"
 )
 
@@ -64,24 +63,19 @@ func (m *member) Serve(ctx context.Context) error {
 	}
 	ran := make(chan error, 1)
 	go func() { ran <- agent.Run(ctx) }()
-	err = m.run(ctx, agent, c, ran)
+	err = m.run(ctx, agent, ran)
 	cancel()
 	return errors.Join(err, <-served)
 }
 
 // run waits until the agent has ended, in one way or another.
-func (m *member) run(ctx context.Context, agent *pando.Agent, c identity.Credentials, ran chan error) error {
+func (m *member) run(ctx context.Context, agent *pando.Agent, ran chan error) error {
 	select {
 	case err := <-ran:
 		return err
 	case <-agent.Ready():
 	}
 	close(m.ready)
-	var announced sync.WaitGroup
-	defer announced.Wait()
-	if m.alone && m.seat.Endpoint != "" {
-		announced.Go(func() { m.announce(ctx, c) })
-	}
 	select {
 	case err := <-ran:
 		return err
@@ -94,10 +88,14 @@ func (m *member) run(ctx context.Context, agent *pando.Agent, c identity.Credent
 	}
 }
 
+// backoff is that of the default but for its end: an agent of a system is known
+// to come back.
+func backoff() pando.Backoff { return pando.Backoff{Max: 2 * time.Second} }
+
 func (m *member) options() []pando.Option {
 	w := m.world
 	opts := []pando.Option{
-		pando.WithLogger(w.log), pando.WithEndpoints(w.endpoints(m.spec.Name)),
+		pando.WithLogger(w.log), pando.WithEndpoints(w.endpoints(m.spec.Name)), pando.WithBackoff(backoff()),
 	}
 	if i := w.file.Registry.Issuer; i != "" {
 		opts = append(opts, pando.WithIssuer(i))
@@ -106,6 +104,9 @@ func (m *member) options() []pando.Option {
 		opts = append(opts, pando.WithNeighbours(w.neighbours))
 	} else if m.seat.Endpoint != "" {
 		opts = append(opts, pando.WithPublicURLs(m.seat.Endpoint))
+		if m.alone { // for those that do not know it from the file
+			opts = append(opts, pando.WithAnnouncement(pando.Announcement{Endpoint: &m.seat.Endpoint}))
+		}
 	}
 	return opts
 }
@@ -175,26 +176,6 @@ func endpointPath(endpoint string) string {
 		return u.Path
 	}
 	return "/"
-}
-
-// announce tells the registry where the agent is, for those that do not know it
-// from the file. It is tried until it is done: the registry may be away.
-func (m *member) announce(ctx context.Context, c identity.Credentials) {
-	client, err := identity.NewClient(identity.ClientOptions{Credentials: c, Logger: m.world.log})
-	if err != nil {
-		return // Run has made one with the same credentials
-	}
-	defer client.Close()
-	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
-		_, err := client.Announce(ctx, identity.Announcement{Endpoint: &m.seat.Endpoint})
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		m.world.log.Warn("endpoint not announced", "agent", m.spec.Name, "err", err)
-		if errors.Is(err, identity.ErrNotFound) || errors.Is(err, identity.ErrInvalidRequest) || !pauseFor(ctx, pause) {
-			return // a registry that keeps no endpoints, or not this one
-		}
-	}
 }
 
 // pauseFor reports false when ctx ended.

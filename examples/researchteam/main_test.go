@@ -169,3 +169,24 @@ func withPython(t *testing.T) string {
 	}
 	return path
 }
+
+func TestAnAgentInPythonAnswersAsItsTwinInGo(t *testing.T) {
+	t.Parallel()
+	all, answer := run(t, "up", withPython(t), "--ask", question)
+	right(t, answer)
+	i := all.first(system.EventSays, "searcher-b", 0)
+	if i < 0 || all[i].Text != `looks up "how old is Pando" in Python` {
+		t.Errorf("the agent in Python was not asked: %+v", all)
+	}
+}
+
+func TestTheFilesOfTheTeamHaveNoProblems(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"system.yaml", "system.python.yaml", "system.machines.yaml"} {
+		c := exec.CommandContext(t.Context(), os.Args[0], "check", file)
+		c.Env = append(os.Environ(), asProgram+"=1")
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", file, err, out)
+		}
+	}
+}

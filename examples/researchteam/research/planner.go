@@ -7,7 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pando-agents/pando"
 	"github.com/pando-agents/pando/actors"
+	"github.com/pando-agents/pando/protocol"
 	"github.com/pando-agents/pando/system"
 )
 
@@ -78,6 +80,9 @@ func newPlanner(ctx context.Context, h *system.Host, c PlannerConfig) error {
 			text, err := p.answer(ctx, q.Text)
 			if err != nil {
 				h.Say("gives up: %v", err)
+				if errors.Is(err, pando.ErrShuttingDown) { // for who has asked to know that it may pass
+					err = &pando.RemoteError{Code: protocol.CodeShuttingDown, Message: err.Error()}
+				}
 				q.Fail(err)
 				return
 			}
