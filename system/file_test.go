@@ -161,3 +161,28 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestTheDocumentedFile holds docs/system.md to what Load takes.
+func TestTheDocumentedFileHasNoProblems(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/system.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	text, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("the page shows no file")
+	}
+	c := new(system.Catalogue)
+	system.Register(c, "shop.stock", "", func(context.Context, *system.Host, struct{}) error { return nil })
+	system.Register(c, "shop.till", "", func(context.Context, *system.Host, struct {
+		Stock, Prices system.Address
+		Patience      time.Duration
+	}) error {
+		return nil
+	})
+	if _, err := system.Parse("docs/system.md", []byte(text), c); err != nil {
+		t.Error(err)
+	}
+}

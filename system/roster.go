@@ -97,7 +97,7 @@ func (e *enrolment) provider(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p, err := client.RegisterProvider(ctx, e.file.Name, "")
+		p, err := client.RegisterProvider(ctx, "", "") // not every name of a system is one there
 		client.Close()
 		if err != nil {
 			return err

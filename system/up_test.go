@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pando-agents/pando/identity"
 	"github.com/pando-agents/pando/system"
 )
 
@@ -74,11 +75,43 @@ func TestTheSameFileRunsInOneProcessAndAgentByAgent(t *testing.T) {
 	if err := system.Prepare(ctx, f, dir, w.options()); err != nil || read(t, dir) != before {
 		t.Errorf("what is registered is not kept: %v\n%s\n%s", err, before, read(t, dir))
 	}
+	permissionsAreThoseOfTheFile(t, ctx, f, dir)
 	stop()
 	for range 3 {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// permissionsAreThoseOfTheFile changes them by hand and prepares the system again.
+func permissionsAreThoseOfTheFile(t *testing.T, ctx context.Context, f *system.File, dir string) {
+	t.Helper()
+	provider, err := identity.FromFile(filepath.Join(dir, "provider.env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := identity.FromFile(filepath.Join(dir, "b.env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := identity.NewClient(identity.ClientOptions{Credentials: provider, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	before, err := client.Permissions(ctx, b.AgentID)
+	if err != nil || len(before) != 1 || before[0].Type != identity.AllowAgent {
+		t.Fatal(before, err)
+	}
+	if _, err := client.SetPermissions(ctx, b.AgentID, []identity.Permission{{Type: identity.AllowProvider, TargetID: provider.ProviderID}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := system.Prepare(ctx, f, dir, newWatch(t).options()); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := client.Permissions(ctx, b.AgentID); err != nil || len(after) != 1 || after[0] != before[0] {
+		t.Errorf("permissions of b: %v, wanted %v; %v", after, before, err)
 	}
 }
 

@@ -5,10 +5,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -178,6 +182,56 @@ func TestAnAgentInPythonAnswersAsItsTwinInGo(t *testing.T) {
 	if i < 0 || all[i].Text != `looks up "how old is Pando" in Python` {
 		t.Errorf("the agent in Python was not asked: %+v", all)
 	}
+}
+
+func TestProcessesEndWithTheOneThatHasStartedThem(t *testing.T) {
+	t.Parallel()
+	c := exec.CommandContext(t.Context(), os.Args[0], "up", "system.yaml", "--processes", "--json")
+	c.Env = append(os.Environ(), asProgram+"=1")
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pids, running := []int{}, 0
+	for lines := bufio.NewScanner(out); running < 5 && lines.Scan(); {
+		var e system.Event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.PID != 0 {
+			pids = append(pids, e.PID)
+		} else if e.Kind == system.EventUp && e.Actor == "" {
+			running++
+		}
+	}
+	if err := c.Process.Kill(); err != nil || len(pids) != 5 {
+		t.Error(pids, err)
+	}
+	_ = c.Wait()
+	deadline := time.After(time.Minute)
+	look := time.NewTicker(20 * time.Millisecond) // nobody tells of the ends of processes that are not one's children
+	defer look.Stop()
+	for len(pids) > 0 {
+		select {
+		case <-look.C:
+			pids = slices.DeleteFunc(pids, gone)
+		case <-deadline:
+			t.Fatalf("processes %v still run", pids)
+		}
+	}
+}
+
+// gone reports whether a process has ended, perhaps without anybody having asked
+// for its exit status.
+func gone(pid int) bool {
+	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return true
+	}
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err == nil && bytes.Contains(stat, []byte(") Z "))
 }
 
 func TestTheFilesOfTheTeamHaveNoProblems(t *testing.T) {
