@@ -115,7 +115,11 @@ func (r *Registry) start(ctx context.Context, ch *channel.Channel) error {
 	err := r.channels.StartChild(ctx, supervisor.Spec{
 		ID: ch.Key(), Process: ch.Process(), Restart: supervisor.Transient,
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		ch.Discard("open was given up")
+	default:
 		ch.Fail(err)
 	}
 	return err

@@ -391,3 +391,20 @@ func TestFailedAttemptIsForgotten(t *testing.T) {
 		}
 	}
 }
+
+func TestChannelWhoseOpenerHasLeftIsClosedAndNotLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	a, err := r.ask(t.Context(), &query{kind: askOpen, config: channel.Config{ID: "c", Peer: "p", URL: "ws://localhost/"}, env: r.env})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	if err := r.start(left, a.channel); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if err := a.channel.Err(); !errors.Is(err, channel.ErrClosed) {
+		t.Fatal(err)
+	}
+}

@@ -380,6 +380,12 @@ func (c *Channel) Fail(reason error) {
 	c.process.Kill(nil)
 }
 
+// Discard ends a channel that has not begun to connect: nobody wants it any more.
+func (c *Channel) Discard(reason string) {
+	c.finish(&Error{Code: CodeClosed, Peer: c.peer, Reason: reason}, closeNormal, reason, true)
+	c.process.Kill(nil)
+}
+
 // hung is called when the actor does not take its messages.
 func (c *Channel) hung() {
 	if c.isEnded() {
