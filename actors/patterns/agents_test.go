@@ -269,6 +269,36 @@ func TestConversationWithAnAgentThatIsKilledOrFrozenEndsAtBothSides(t *testing.T
 	}
 }
 
+func TestReasonsAndRefusalsAreReadAtTheOtherAgent(t *testing.T) {
+	amongAgents(t, func(t *testing.T, w *pandotest.World) {
+		alice, bob := w.Pair()
+		why := make(chan error, 1)
+		with := talkTo(alice, bob, patterns.Conversations[string]{Most: 1, Converse: func(ctx context.Context, c *patterns.Conversation[string]) error {
+			turn, err := c.Hear(ctx)
+			if err != nil {
+				why <- err
+				return err
+			}
+			c.End("enough of " + turn)
+			return nil
+		}})
+		c := begin(t, t.Context(), with)
+		if _, err := patterns.Begin(t.Context(), with); !errors.Is(err, patterns.ErrRefused) || err.Error() != "refused: too many at once" {
+			t.Errorf("one too many: %v", err)
+		}
+		_ = c.Say(t.Context(), "this")
+		var read *patterns.Error
+		if _, err := c.Hear(t.Context()); !errors.Is(err, patterns.ErrEnded) || !errors.As(err, &read) || read.Reason != "enough of this" {
+			t.Errorf("bob's reason: %v", err)
+		}
+		time.Sleep(time.Second)
+		begin(t, t.Context(), with).End("enough of that")
+		if err := <-why; !errors.Is(err, patterns.ErrEnded) || !errors.As(err, &read) || read.Reason != "enough of that" {
+			t.Errorf("alice's reason: %v", err)
+		}
+	})
+}
+
 func TestTaskSurvivesLostConnectionsAndIsBegunOnce(t *testing.T) {
 	amongAgents(t, func(t *testing.T, w *pandotest.World) {
 		alice, bob := w.Pair()

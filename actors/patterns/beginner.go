@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/pando-agents/pando/actors"
+	"github.com/pando-agents/pando/actors/remote"
 )
 
 // beginner is an exchange at the side that has begun it. One goroutine at a time
@@ -53,6 +55,9 @@ func beginWith[I, O any](ctx context.Context, to actors.Ref[exchangeMessage[I, O
 		b.cancel(err)
 		if fateOf(err) == mayHaveRun {
 			go b.leave(err)
+		}
+		if errors.Is(err, ErrRefused) {
+			err = explain(err)
 		}
 		return nil, err
 	}
@@ -155,10 +160,14 @@ func (b *beginner[I, O]) look() {
 	}
 }
 
-// explain says in our words why an exchange has ended.
+// explain says in our words why an exchange has ended, or was not begun.
 func explain(err error) error {
 	var ours *Error
+	var far *remote.FarError
 	switch {
+	case errors.As(err, &far) && errors.As(far.Err, &ours): // the reason is in what was told
+		said := strings.TrimPrefix(far.Told.Message, texts[ours.Code])
+		return &Error{Code: ours.Code, Reason: strings.TrimPrefix(said, ": ")}
 	case errors.As(err, &ours), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case fateOf(err) != answered:
