@@ -2,6 +2,7 @@ package channel
 
 import (
 	"errors"
+	"runtime"
 	"time"
 
 	"github.com/pando-agents/pando/actors"
@@ -12,11 +13,16 @@ import (
 // errFenced says that an incarnation is not in charge of the cell any more.
 var errFenced = actors.ErrFenced
 
-// incarnation is one life of the channel actor. It has no state of its own:
-// everything is in the cell.
+// incarnation is one life of the channel actor. It has no state of its own that
+// matters: everything is in the cell.
 type incarnation struct {
 	ch  *Channel
 	ctx *actors.Context[*input]
+
+	// What gathers needs to know, and nobody else.
+	wrote   uint32 // messages since the last flush
+	crowded uint8  // it is not long ago that a flush had several
+	yielded bool   // others have had their turn since the last flush
 }
 
 var (
@@ -209,6 +215,9 @@ func (i *incarnation) carryOut() {
 
 // Idle writes what the inputs of this activation have brought together.
 func (i *incarnation) Idle() {
+	if i.gathers() {
+		return
+	}
 	ch := i.ch
 	err := ch.cell.do(i.ctx.Generation(), func() {
 		i.resume()
@@ -220,6 +229,31 @@ func (i *incarnation) Idle() {
 	if err != nil {
 		ch.log().Warn("flush of a fenced incarnation ignored", "incarnation", i.ctx.Generation())
 	}
+}
+
+// crowdedFor is how many flushes of one message it takes to believe that there is
+// only one who sends.
+const crowdedFor = 16
+
+// gathers reports whether to go on before anything is written: while many have
+// something to say on one connection, those who are about to say it are let do so
+// first, once, and then one system call serves them all.
+func (i *incarnation) gathers() bool {
+	if i.crowded > 0 && i.wrote > 0 && !i.yielded {
+		i.yielded = true
+		runtime.Gosched()
+		if i.ch.ref.Stats().Queue > 0 {
+			return true // Idle is called again behind that
+		}
+	}
+	switch {
+	case i.wrote > 1:
+		i.crowded = crowdedFor
+	case i.wrote == 1 && i.crowded > 0:
+		i.crowded--
+	}
+	i.wrote, i.yielded = 0, false
+	return false
 }
 
 // Stop is called when the supervisor takes the channel down, or when the

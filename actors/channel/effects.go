@@ -84,6 +84,7 @@ func (i *incarnation) write(e *session.Effect) {
 	if l == nil {
 		return
 	}
+	i.wrote++
 	buf := scratch.Get().(*[]byte)
 	*buf = protocol.AppendEncode((*buf)[:0], &e.Message)
 	lane := transport.Data
