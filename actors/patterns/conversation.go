@@ -34,7 +34,7 @@ type Conversations[T any] struct {
 	// a second.
 	Idle, Total time.Duration
 	// Lease is after how long without a sign of life the other side is lost;
-	// default DefaultLease.
+	// default DefaultLease. Signs come at least every 5 s over a good connection.
 	Lease time.Duration
 	// Logger is told of panics in Converse; default slog.Default().
 	Logger *slog.Logger
