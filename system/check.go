@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/pando-agents/pando/actors/remote"
 	"github.com/pando-agents/pando/identity"
@@ -100,6 +101,9 @@ func (c *checker) agent(i *item[rawAgent]) {
 		c.problem(i.name.at, "", "%s", err)
 	case strings.HasPrefix(name, ".") || name == operator || name == provider:
 		c.problem(i.name.at, "", "no agent can have the name %s", clip(name))
+	}
+	if len(a.About) > 1024 || strings.ContainsFunc(a.About, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		c.problem(w.About.at, "", "a registry takes descriptions of up to 1024 bytes on one line")
 	}
 	if w.External {
 		if len(w.Actors.items) > 0 {

@@ -36,6 +36,10 @@ type seat struct {
 
 func envFile(dir, agent string) string { return filepath.Join(dir, agent+".env") }
 
+// maxName is how long the name of an agent is at a registry. It is for people:
+// nothing depends on it.
+const maxName = 100
+
 // enrolment registers the agents of a system.
 type enrolment struct {
 	file  *File
@@ -147,7 +151,9 @@ func (e *enrolment) agent(ctx context.Context, a *Agent, s seat) (string, error)
 		if s.Endpoint != "" {
 			about.Endpoint = &s.Endpoint
 		}
-		id, secret, err := e.admin.RegisterAgent(ctx, e.file.Name+"/"+a.Name, key.Public(), false, about)
+		name := e.file.Name + "/" + a.Name
+		name = name[max(0, len(name)-maxName):]
+		id, secret, err := e.admin.RegisterAgent(ctx, name, key.Public(), false, about)
 		if err != nil {
 			return "", err
 		}

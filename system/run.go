@@ -169,7 +169,7 @@ func (w *world) external(ctx context.Context, a *Agent, endpoint string) (*proce
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &process{world: w, agent: a.Name, argv: a.Command, probe: hostOf(endpoint), dir: filepath.Dir(w.file.Path)}
+	p := &process{world: w, agent: a.Name, argv: a.Command, probe: listen, dir: filepath.Dir(w.file.Path)}
 	var way *wayIn
 	if a.SDK == "python" {
 		if way, err = openWayIn(ctx, c.RegistryURL); err != nil {
