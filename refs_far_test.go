@@ -581,3 +581,22 @@ func TestChildrenAreAddedAndRemovedWhileTheAgentRuns(t *testing.T) {
 		}
 	})
 }
+
+func TestBurstOfRequestsIsAnsweredInTheEnd(t *testing.T) {
+	beyond(t, func(t *testing.T, d *distance) {
+		ctx := within(t, time.Minute)
+		const n = 1000 // many more than wait for handlers at a time
+		results := make(chan error, n)
+		for range n {
+			go func() {
+				_, err := d.sum(ctx)
+				results <- err
+			}()
+		}
+		for range n {
+			if err := <-results; err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

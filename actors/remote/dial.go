@@ -8,6 +8,7 @@ import (
 
 	"github.com/pando-agents/pando/actors"
 	"github.com/pando-agents/pando/actors/channel"
+	"github.com/pando-agents/pando/protocol"
 )
 
 // Link leads to one agent. Its methods are safe for concurrent use.
@@ -94,7 +95,8 @@ func (f *far[M]) Ask(ctx context.Context, m M, answer actors.Answer) error {
 		if !errors.As(err, &told) {
 			return f.wrap("ask", err)
 		}
-		if told.Code != CodeBusy || !actors.MayWait(ctx) || !sleep(ctx, pause) {
+		later := told.Code == CodeBusy || told.Code == protocol.CodeOverloaded // it was not delivered
+		if !later || !actors.MayWait(ctx) || !sleep(ctx, pause) {
 			return f.wrap("ask", received(f.protocol.errors, told))
 		}
 	}

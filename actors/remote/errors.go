@@ -43,6 +43,12 @@ var own = []namedError{
 	{CodeNotHandled, actors.ErrNotRun}, {CodeFull, actors.ErrMailboxFull}, {CodeFenced, actors.ErrFenced},
 }
 
+// others are what an agent answers in the place of its actors.
+var others = []namedError{
+	{CodeBusy, actors.ErrMailboxFull}, {protocol.CodeOverloaded, actors.ErrMailboxFull},
+	{protocol.CodeShuttingDown, actors.ErrStopped}, {protocol.CodeUnsupportedType, actors.ErrNoActor},
+}
+
 var texts = map[string]string{
 	CodeNoActor: "no actor of this name takes such messages from you", CodeStopped: "the actor has stopped",
 	CodeNotHandled: "the message was not handled", CodeFull: "the mailbox is full", CodeBusy: "the mailbox is full",
@@ -78,7 +84,7 @@ func failure(named []namedError, err error) *channel.RemoteError {
 
 // received makes the error that an asker gets of what the peer has told.
 func received(named []namedError, told *channel.RemoteError) error {
-	for _, list := range [][]namedError{named, own, {{CodeBusy, actors.ErrMailboxFull}}} {
+	for _, list := range [][]namedError{named, own, others} {
 		for _, n := range list {
 			if n.code == told.Code {
 				return &FarError{Err: n.err, Told: told}
