@@ -361,6 +361,7 @@ func FuzzVerifyProof(f *testing.F) {
 func FuzzNormalizeURL(f *testing.F) {
 	f.Add("https://h.example:8443:8443/a/../%7e?x#y")
 	f.Add("wss://[::1]:9000:9000/ws")
+	f.Add("http://h/" + strings.Repeat("\xbc", 3000))
 	f.Fuzz(func(t *testing.T, raw string) {
 		got, err := normalizeURL(raw)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 )
 
+// maxURL bounds a URL, as it comes and in its normal form.
 const maxURL = 4096
 
 // normalizeURL brings a URL into the form in which htu values are compared
@@ -50,7 +51,11 @@ func normalizeURL(raw string) (string, error) {
 	if port != "" && port != defaultPort {
 		host += ":" + port
 	}
-	return scheme + "://" + host + normalizePath(u.EscapedPath()), nil
+	url := scheme + "://" + host + normalizePath(u.EscapedPath())
+	if len(url) > maxURL { // escaping has made it longer
+		return "", fmt.Errorf("url longer than %d bytes", maxURL)
+	}
+	return url, nil
 }
 
 func normalizeHost(authority, host string) (string, error) {
