@@ -283,10 +283,9 @@ func (a *Agent) handleReserved(_ context.Context, m *Message) (any, error) {
 
 // watchAsked answers a peer that wants to watch an actor, or to go on.
 func (ls *links) watchAsked(m *Message) (any, error) {
-	none := &RemoteError{Code: remote.CodeNoActor, Message: "no actor of this name takes such messages from you"}
 	var body watchBody
 	if m.Type != typeWatch || m.Decode(&body) != nil || body.Watch == "" || m.Timeout == 0 {
-		return nil, none
+		return nil, remote.Refusal
 	}
 	ch, id := m.Channel(), strings.Clone(body.Watch)
 	instance := ls.agent.instance
@@ -303,7 +302,7 @@ func (ls *links) watchAsked(m *Message) (any, error) {
 	})
 	if !ok {
 		ls.unwatchAsked(ch, id)
-		return nil, none
+		return nil, remote.Refusal
 	}
 	ls.keep(ch, id, unwatch)
 	return watchBody{Watch: id, Instance: instance, Generation: generation}, nil

@@ -201,25 +201,8 @@ func (b *beginner[I, O]) keep(h heard[O]) bool {
 
 // next returns the next turn of the other side; after the last one, why the
 // exchange has ended.
-func (b *beginner[I, O]) next(ctx context.Context) (turn O, err error) {
-	for {
-		b.mu.Lock()
-		if len(b.turns) > 0 {
-			turn, b.turns = b.turns[0], b.turns[1:]
-			b.mu.Unlock()
-			return turn, nil
-		}
-		ended, changed := b.ended, b.changed
-		b.mu.Unlock()
-		if ended != nil {
-			return turn, ended
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return turn, context.Cause(ctx)
-		}
-	}
+func (b *beginner[I, O]) next(ctx context.Context) (O, error) {
+	return await(ctx, &b.mu, &b.turns, &b.ended, &b.changed)
 }
 
 // leave tells the other side that this one has ended, and why.

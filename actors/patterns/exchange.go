@@ -185,21 +185,28 @@ func (x *exchange[I, O]) say(ctx context.Context, turn O, replaces func(last O) 
 
 // next returns the next turn of the beginner; after the last one, why it has
 // ended.
-func (x *exchange[I, O]) next(ctx context.Context) (turn I, err error) {
+func (x *exchange[I, O]) next(ctx context.Context) (I, error) {
+	return await(ctx, &x.mu, &x.in, &x.ended, &x.changed)
+}
+
+// await takes the next of the turns, which mu guards together with the rest: with
+// the reason of the end, that comes after the last of them, and the channel that is
+// closed when anything of this changes.
+func await[T any](ctx context.Context, mu *sync.Mutex, turns *[]T, ended *error, changed *chan struct{}) (turn T, err error) {
 	for {
-		x.mu.Lock()
-		if len(x.in) > 0 {
-			turn, x.in = x.in[0], x.in[1:]
-			x.mu.Unlock()
+		mu.Lock()
+		if len(*turns) > 0 {
+			turn, *turns = (*turns)[0], (*turns)[1:]
+			mu.Unlock()
 			return turn, nil
 		}
-		ended, changed := x.ended, x.changed
-		x.mu.Unlock()
-		if ended != nil {
-			return turn, ended
+		end, wake := *ended, *changed
+		mu.Unlock()
+		if end != nil {
+			return turn, end
 		}
 		select {
-		case <-changed:
+		case <-wake:
 		case <-ctx.Done():
 			return turn, context.Cause(ctx)
 		}

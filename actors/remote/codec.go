@@ -7,15 +7,12 @@ import (
 	"fmt"
 	"reflect"
 
-	"github.com/pando-agents/pando/actors"
 	"github.com/pando-agents/pando/protocol"
 )
 
 // ErrUnnamed says that a message cannot be sent: the protocol has no name for
 // its type, or it cannot be written as JSON.
 var ErrUnnamed = errors.New("message cannot be sent")
-
-func takesReply(pointer any) bool { return actors.TakesReply(pointer) }
 
 // encode returns the type and the data of a message.
 func (p *Protocol[M]) encode(m M) (*kind, []byte, error) {

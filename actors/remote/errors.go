@@ -59,6 +59,10 @@ func refusal(code string) *channel.RemoteError {
 	return &channel.RemoteError{Code: code, Message: texts[code]}
 }
 
+// Refusal is how everything is refused that a peer cannot reach, so that it
+// cannot tell what there is.
+var Refusal = refusal(CodeNoActor)
+
 // errBusy is what a full mailbox answers that may have room soon.
 var errBusy = refusal(CodeBusy)
 

@@ -15,6 +15,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/pando-agents/pando/actors"
 )
 
 // Protocol names the types of messages that go to actors with messages of type
@@ -69,7 +71,7 @@ func Message[T any](name string, old ...string) Entry {
 		panic(fmt.Sprintf("remote: message %s: %v is neither a struct nor a pointer to one", name, typ))
 	}
 	pointer, _ := k.make()
-	k.reply = takesReply(pointer)
+	k.reply = actors.TakesReply(pointer)
 	for _, n := range append([]string{name}, old...) {
 		if err := checkName(n, maxType, "._-/"); err != nil {
 			panic("remote: message: " + err.Error())

@@ -196,7 +196,7 @@ func (t *Table) Handle(_ context.Context, m *channel.Message) (any, error) {
 	asked := m.Timeout > 0 || m.Actor == "" && m.Type != protocol.TypeEvent
 	e := t.find(m.Peer, m.Actor, m.Type)
 	var p *parcel
-	err := error(refusal(CodeNoActor))
+	err := error(Refusal)
 	if e != nil {
 		p, err = e.open(m.Type, m.Data)
 	}
@@ -209,7 +209,7 @@ func (t *Table) Handle(_ context.Context, m *channel.Message) (any, error) {
 	case err != nil:
 		return (*channel.Reply)(nil), nil
 	case !asked || !p.reply:
-		if err := e.deliver(p, nil); err != nil && asked {
+		if _, err := e.ask(p, nil); err != nil && asked {
 			return nil, err
 		}
 		if asked && m.Actor != "" {
@@ -259,13 +259,12 @@ func (x *exposure) answer(promise *channel.Promise, v any, err error) {
 // had some the last time. Those behind it wait with it.
 const roomPatience = 100 * time.Millisecond
 
-func (e *entry) deliver(p *parcel, answer func(any, error)) error {
-	_, err := e.ask(p, answer)
-	return err
-}
+// atOnce is the context of deliveries that do not wait.
+var atOnce = actors.Impatient(context.Background())
 
+// ask puts a message in the mailbox; a nil answer is for those that want none.
 func (e *entry) ask(p *parcel, answer func(any, error)) (cancel func(error), err error) {
-	cancel, err = p.deliver(actors.Impatient(context.Background()), answer)
+	cancel, err = p.deliver(atOnce, answer)
 	if !errors.Is(err, actors.ErrMailboxFull) {
 		e.stuck.Store(false)
 		return cancel, e.told(err)
@@ -299,7 +298,7 @@ func (x *exposure) told(err error) error {
 func (p *Protocol[M]) open(ref actors.Ref[M], messageType string, data []byte) (*parcel, error) {
 	k := p.kinds[messageType]
 	if k == nil {
-		return nil, refusal(CodeNoActor)
+		return nil, Refusal
 	}
 	pointer, message := k.make()
 	if err := decode(data, pointer); err != nil {
